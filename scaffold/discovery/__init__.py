@@ -1,0 +1,1 @@
+"""Find: the catalog, the index over it, and the search that ranks."""
