@@ -1,0 +1,197 @@
+"""`scaffold clone`: repositories onto the disk as references."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scaffold.cli.output import Output, output_options
+from scaffold.errors import NotFoundError, PartialError, ScaffoldError, UsageError
+from scaffold.references.clone import clone_named, restore
+from scaffold.references.lock import LOCK_NAME
+from scaffold.references.reference import Reference, failed
+from scaffold.repository import check_ref, parse_name
+from scaffold.settings import load_settings, with_gh_token
+
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_NEXT_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to bring and how, as the command line says it."""
+
+    texts: tuple[str, ...]
+    directory: Path = Path("references")
+    locked: bool = False
+    full: bool = False
+    ref: str | None = None
+    jobs: int = 4
+
+
+@click.command(epilog="Example:  scaffold clone karpathy/nanoGPT pytorch/examples")
+@click.argument("repositories", metavar="OWNER/NAME|URL…", nargs=-1)
+@click.option("--from", "listed", metavar="FILE", help="Read names from a file, one a line; - is standard input.")
+@click.option("--locked", is_flag=True, help=f"Bring exactly the commits that {LOCK_NAME} pins.")
+@click.option(
+    "--dir", "directory", metavar="DIR", type=click.Path(path_type=Path), default="references", show_default=True
+)
+@click.option("--full", is_flag=True, help="All history, not only the last commit.")
+@click.option("--ref", metavar="REF", help="A branch, a tag or a full commit.")
+@click.option("--jobs", metavar="N", type=click.IntRange(1, 32), default=4, show_default=True, help="How many at once.")
+@output_options
+@click.pass_obj
+def command(
+    output: Output,
+    repositories: tuple[str, ...],
+    listed: str | None,
+    locked: bool,
+    directory: Path,
+    full: bool,
+    ref: str | None,
+    jobs: int,
+) -> int:
+    """Bring repositories onto the disk, into DIR/OWNER/NAME, and pin them in references.lock."""
+    texts = repositories
+    try:
+        if ref is not None:
+            check_ref(ref)
+        texts += _read_list(listed) if listed else ()
+        references = bring(Request(texts, directory, locked, full, ref, jobs), output)
+    except ScaffoldError as error:
+        if output.as_json:
+            output.emit({"references": [failed(text, error).to_json() for text in texts]}, lambda: None)
+        raise
+    output.emit({"references": [item.to_json() for item in references]}, lambda: _show(output, references))
+    _explain(output, references)
+    return exit_code(references)
+
+
+def clone_names(output: Output, names: Sequence[str]) -> list[Reference]:
+    """Bring the named repositories to the usual folder, for a command that does more than that."""
+    return bring(Request(tuple(names)), output)
+
+
+def bring(request: Request, output: Output) -> list[Reference]:
+    """Clone or restore what was asked for, showing how far it is.
+
+    Raises:
+        UsageError: nothing was named, or `--locked` together with a ref.
+        ScaffoldError: as `clone_named` and `restore`.
+    """
+    if not request.texts and not request.locked:
+        raise UsageError("no repository was named", hint="for example: scaffold clone karpathy/nanoGPT")
+    if request.locked and request.ref:
+        raise UsageError("--locked brings the pinned commits: it takes no --ref")
+    settings = with_gh_token(load_settings())
+    with _terminable(), _progress(output) as (on_progress, on_done):
+        common: dict[str, Any] = {
+            "directory": request.directory,
+            "lock_path": Path(LOCK_NAME),
+            "settings": settings,
+            "jobs": request.jobs,
+            "full": request.full,
+            "on_progress": on_progress,
+            "on_done": on_done,
+        }
+        if request.locked:
+            return restore([parse_name(text) for text in request.texts], **common)
+        return clone_named(request.texts, ref=request.ref, **common)
+
+
+def exit_code(references: Sequence[Reference]) -> int:
+    """0 where all went well, 7 where some failed; the reason's own code where one was asked for, 1 where all failed."""
+    failures = [reference for reference in references if reference.status == "failed"]
+    if not failures:
+        return 0
+    if len(failures) < len(references):
+        return PartialError.exit_code
+    return failures[0].exit_code if len(failures) == 1 else ScaffoldError.exit_code
+
+
+def _read_list(source: str) -> tuple[str, ...]:
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise NotFoundError(f"{source}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{source} is not a text file", hint="one repository a line; # begins a comment") from None
+    lines = [_COMMENT.sub("", line).strip() for line in text.splitlines()]
+    return tuple(line for line in lines if line)
+
+
+def _show(output: Output, references: Sequence[Reference]) -> None:
+    here = [item.path for item in references if item.path and item.status != "failed"]
+    if not here:
+        return
+    rows = [(item.repo, item.status, (item.commit or "")[:10], item.path) for item in references]
+    output.table(("repository", "status", "commit", "folder"), rows, ("bold", "", "dim", "cyan"))
+    commands = [f"ls {shlex.quote(path)}" for path in here[:_NEXT_SHOWN]]
+    output.next_steps([*commands, f"git -C {shlex.quote(here[0])} log -1"])
+    output.line()
+    output.line(f"Their commits are pinned in {LOCK_NAME}: `scaffold clone --locked` brings the same ones elsewhere.")
+
+
+def _explain(output: Output, references: Sequence[Reference]) -> None:
+    for item in references:
+        if item.error is None:
+            continue
+        text = item.error if item.repo in item.error else f"{item.repo}: {item.error}"
+        if item.status == "failed":
+            output.error(ScaffoldError(text, hint=item.hint))
+        else:
+            output.note(f"{text} ({item.hint})" if item.hint else text)
+
+
+Progress = tuple[Callable[[str, str, int, int], None] | None, Callable[[Reference], None]]
+
+
+@contextlib.contextmanager
+def _progress(output: Output) -> Iterator[Progress]:
+    """What to call on progress: bars on stderr at a terminal, one line for each that ends otherwise."""
+    if not sys.stderr.isatty():
+        yield None, lambda reference: output.note(f"{reference.repo}: {reference.status}")
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    columns = (TextColumn("{task.fields[repo]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Bars(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def on_progress(repo: str, phase: str, count: int, total: int) -> None:
+            if repo not in tasks:
+                tasks[repo] = bars.add_task(phase, repo=repo)
+            bars.update(tasks[repo], description=phase, completed=count, total=total)
+
+        def on_done(reference: Reference) -> None:
+            if reference.repo in tasks:
+                bars.remove_task(tasks.pop(reference.repo))
+            output.note(f"{reference.repo}: {reference.status}")
+
+        yield on_progress, on_done
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does, so that no git outlives it and nothing half stays behind."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,119 @@
+"""The `scaffold` command: imports a command when it is called, and turns errors into lines and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from scaffold import __version__
+from scaffold.cli.output import Output
+from scaffold.errors import ScaffoldError, UsageError
+
+# Each command's line in `scaffold --help`, so that no command's module is imported for it.
+COMMANDS = {
+    "search": "Find awesome lists and projects for a topic.",
+    "show": "Show what the index knows of a list or project.",
+    "clone": "Bring repositories onto the disk as references.",
+    "hardware": "Show what this machine has, and what follows from it.",
+    "templates": "List the starters.",
+    "plan": "Show the settings that fit a machine, and why.",
+    "new": "Generate a starter project that fits this machine.",
+    "start": "The whole way for a topic: search, clone, generate.",
+}
+_INTERRUPTED = 130
+_DISK_ERRORS = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only"}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in `scaffold.cli.<name>` and are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"scaffold.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As Click does, with the nearest name for a misspelt command."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f"Did you mean `scaffold {near[0]}`?" if near else f"The commands are: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"there is no command “{args[0]}”. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their one line."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with:  scaffold search nlp   ·   scaffold start nlp",
+)
+@click.version_option(__version__, message="scaffold %(version)s")
+def group() -> None:
+    """From a topic to a running AI project on this computer: find lists, bring references, make a starter."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line. Returns the exit code; no exception leaves it unless `--debug` is given."""
+    output = Output()
+    try:
+        return _invoke(arguments, output)
+    except Exception as error:
+        if output.debug:
+            raise
+        if isinstance(error, ScaffoldError):
+            output.error(error)
+            return error.exit_code
+        output.error(_unexpected(error))
+        return 1
+
+
+def _invoke(arguments: Sequence[str], output: Output) -> int:
+    try:
+        code = group.main(list(arguments), prog_name="scaffold", standalone_mode=False, obj=output)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except click.ClickException as error:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        help_command = f"{context.command_path} --help" if context else "scaffold --help"
+        output.error(UsageError(error.format_message(), hint=f"Try: {help_command}"))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        output.note("Interrupted.")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (`scaffold search nlp | head`). Nothing more can be written, also not at exit.
+        sys.stdout = None
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: Exception) -> ScaffoldError:
+    """What to say of an error that no command explained."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        reason = _DISK_ERRORS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+        return ScaffoldError(f"{where}{reason}", hint="Free some space or choose another folder, then run it again.")
+    return ScaffoldError(
+        f"unexpected {type(error).__name__}: {error}",
+        hint="This is a fault in scaffold. Run it again with --debug and report what it prints.",
+    )

@@ -1,0 +1,82 @@
+"""`scaffold search`: ranked lists and projects for a topic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from scaffold.cli.output import Output, output_options
+
+if TYPE_CHECKING:
+    from scaffold.discovery.search import Hit, SearchResult, Sort
+
+
+@click.command(
+    epilog="Examples:  scaffold search nlp   ·   scaffold search 강화학습   ·   scaffold search asr --kind project"
+)
+@click.argument("query", nargs=-1, required=True)
+@click.option("--kind", type=click.Choice(["list", "project", "any"]), default="any", help="Only lists or projects.")
+@click.option("--task", help="Only what serves this task.")
+@click.option("--language", help="Only projects in this programming language.")
+@click.option("--license", "license_id", help="Only this licence, e.g. mit or apache.")
+@click.option("--min-stars", type=click.IntRange(min=0), help="Only with at least so many stars known.")
+@click.option("--sort", type=click.Choice(["best", "stars", "updated", "name"]), default="best", show_default=True)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many hits.")
+@click.option("--offline", is_flag=True, help="Ask no server.")
+@output_options
+@click.pass_obj
+def command(
+    output: Output,
+    query: tuple[str, ...],
+    kind: str,
+    task: str | None,
+    language: str | None,
+    license_id: str | None,
+    min_stars: int | None,
+    sort: Sort,
+    limit: int,
+    offline: bool,
+) -> None:
+    """Find awesome lists and projects for a topic, in English or Korean.
+
+    Abbreviations and slips of the finger are understood: asr, 강화학습, reinforcment learning.
+    """
+    from scaffold.discovery.index import open_index
+    from scaffold.discovery.search import Filters, search
+
+    filters = Filters(None if kind == "any" else kind, task, language, license_id, min_stars)
+    result = search(open_index(), " ".join(query), filters, sort, limit)
+    for notice in result.notices if not output.as_json else ():
+        output.note(notice)
+    output.emit(result.to_json(), lambda: show_result(output, result))
+
+
+def show_result(output: Output, result: SearchResult, *, steps: bool = True) -> None:
+    """The hits as two tables, and what to do next."""
+    for kind, title in (("list", "Awesome lists"), ("project", "Projects")):
+        hits = [hit for hit in result.hits if hit.kind == kind]
+        if hits:
+            output.heading(title)
+            output.table(
+                ("repository", "what it is", "why"),
+                [(hit.repo, _what(hit), hit.why) for hit in hits],
+                ("bold cyan", "", "dim"),
+            )
+    if result.hits and steps:
+        output.next_steps(next_commands(result))
+
+
+def next_commands(result: SearchResult) -> list[str]:
+    """What a person does after a search."""
+    projects = [hit for hit in result.hits if hit.kind == "project"]
+    commands = [f"scaffold show {result.hits[0].repo}", f"scaffold clone {(projects or result.hits)[0].repo}"]
+    if result.templates:
+        commands.append(f"scaffold new {result.templates[0]} my-{result.templates[0]}")
+    return commands
+
+
+def _what(hit: Hit) -> str:
+    facts = [fact for fact in (hit.language, hit.license, f"★ {hit.stars:,}" if hit.stars else None) if fact]
+    text = hit.description or hit.title
+    return f"{text} ({', '.join(facts)})" if facts else text

@@ -1,0 +1,69 @@
+"""What this computer, or a recorded one, has. Imports nothing slow, and asks a GPU's tool only where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from scaffold.hardware import amd, apple, cpu, intel, notes, nvidia, system
+from scaffold.hardware.machine import Accelerator, Cpu, Machine, Memory, OperatingSystem, merge
+from scaffold.hardware.source import LiveSource, Source
+
+
+def detect(source: Source | None = None, *, disk_path: Path | None = None) -> Machine:
+    """Look at a machine.
+
+    Args:
+        source: where to read from; this computer by default.
+        disk_path: whose disk's free space counts, by default the working directory's. Only used without a source.
+    """
+    source = source or LiveSource(disk_path)
+    sysctl = apple.read_sysctl(source)
+    os = system.operating_system(source, sysctl)
+    if os == "darwin":
+        machine = _machine(source, sysctl, os, apple.cpu(sysctl), apple.memory(source, sysctl))
+        return notes.with_notes(source, replace(machine, accelerators=apple.accelerators(sysctl, machine.memory)))
+    cards, os, troubles = _gpus(source, os)
+    machine = _machine(source, sysctl, os, cpu.probe(source, os), system.memory(source))
+    shared = (_sharing(card, machine.memory) for card in cards)
+    return notes.with_notes(source, replace(machine, accelerators=merge(shared)), *troubles)
+
+
+def _machine(
+    source: Source, sysctl: dict[str, str], os: OperatingSystem | None, processor: Cpu, memory: Memory
+) -> Machine:
+    arch = system.architecture(source, sysctl)
+    return Machine(
+        os=os,
+        arch=arch,
+        cpu=processor,
+        memory=memory,
+        disk_free_bytes=system.number_fact(source, "disk_free_bytes"),
+        python=system.text_fact(source, "python"),
+        libc=system.text_fact(source, "libc"),
+        os_version=system.os_version(source, sysctl),
+        wsl=os == "linux" and system.is_wsl(source),
+        container=os == "linux" and system.is_container(source),
+        python_arch=system.python_architecture(source, sysctl, arch),
+    )
+
+
+def _gpus(
+    source: Source, os: OperatingSystem | None
+) -> tuple[list[Accelerator], OperatingSystem | None, tuple[str, ...]]:
+    """The cards of a machine that is no Mac, its system where they give it away, and what is wrong with them."""
+    found = nvidia.probe(source)
+    cards = list(found.accelerators)
+    troubles = (found.trouble,) if found.trouble else ()
+    if os == "windows":
+        return cards, os, troubles
+    amd_cards, amd_notes = amd.probe(source)
+    cards += [*amd_cards, *intel.probe(source)]
+    return cards, os or found.os or ("linux" if amd_cards else None), (*troubles, *amd_notes)
+
+
+def _sharing(card: Accelerator, memory: Memory) -> Accelerator:
+    """A GPU without memory of its own has the computer's."""
+    if not card.unified or card.memory_bytes is not None:
+        return card
+    return replace(card, memory_bytes=memory.total_bytes, memory_free_bytes=memory.available_bytes)

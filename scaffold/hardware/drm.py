@@ -1,0 +1,40 @@
+"""The display adapters that Linux lists under ``/sys/class/drm``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scaffold.hardware.parse import integer
+from scaffold.hardware.source import Source
+
+ROOT = "sys/class/drm"
+AMD = 0x1002
+INTEL = 0x8086
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One adapter: its folder in sysfs and its PCI device id."""
+
+    folder: str
+    device_id: int | None
+
+
+def adapters(source: Source, vendor: int) -> Iterator[Adapter]:
+    """The adapters of one vendor, in the order of their numbers."""
+    cards = (re.fullmatch(r"card(\d+)", name) for name in source.listdir(ROOT))
+    for number in sorted(int(card[1]) for card in cards if card):
+        folder = f"{ROOT}/card{number}/device"
+        if integer(source.read(f"{folder}/vendor")) == vendor:
+            yield Adapter(folder, integer(source.read(f"{folder}/device")))
+
+
+def memory(source: Source, folder: str) -> tuple[int | None, int | None]:
+    """An AMD adapter's own memory and what of it is free, in bytes."""
+    total = integer(source.read(f"{folder}/mem_info_vram_total"))
+    used = integer(source.read(f"{folder}/mem_info_vram_used"))
+    if not total or total < 0:
+        return None, None
+    return total, total - used if used is not None and 0 <= used <= total else None

@@ -1,0 +1,191 @@
+"""Readers of what nvidia-smi prints: its CSV, its XML and its table. Each gives cards, none where it can't read.
+
+Fields that a driver can't tell read ``[N/A]``, ``[Not Supported]``, ``[Insufficient Permissions]`` and the like; those,
+and any text that doesn't have a field's shape, count as unknown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_MIB = 1024**2
+_DRIVER = re.compile(r"\d{3,4}\.\d{1,3}(?:\.\d{1,3})?")
+_CAPABILITY = re.compile(r"[1-9]\d?\.\d")
+_MEMORY = re.compile(r"(\d{1,9})(?: MiB)?")
+_NAME = re.compile(r"(?:NVIDIA|GeForce|Quadro|Tesla|TITAN|GRID|RTX|GTX|Graphics Device|Orin|Jetson)\b.*")
+_UNIT = re.compile(r"\s*\[[^\]]*\]$")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One GPU as nvidia-smi tells it; ``driver_model`` is ``N/A`` on Linux, and ``WDDM`` or ``TCC`` on Windows."""
+
+    name: str | None = None
+    memory_bytes: int | None = None
+    memory_free_bytes: int | None = None
+    compute_capability: str | None = None
+    driver: str | None = None
+    architecture: str | None = None
+    mig_enabled: bool = False
+    mig: tuple[dict[str, Any], ...] = field(default=())
+    driver_model: str | None = None
+
+
+def read_csv(text: str) -> list[Card]:
+    """The answer to ``--query-gpu``, with a header or without: then fields are told by their shape."""
+    rows = [[value.strip() for value in line.split(",")] for line in text.splitlines() if "," in line]
+    if not rows:
+        return []
+    header = [_UNIT.sub("", value) for value in rows[0]]
+    if not {"name", "gpu_name", "memory.total", "driver_version", "compute_cap"} & set(header):
+        return [card for card in map(_from_shapes, rows) if card != Card()]
+    cards = [_from_row(header, row) for row in rows[1:-1]]
+    if len(rows) > 1:
+        last = rows[-1]
+        cut = not text.endswith("\n") and len(last) < len(header)
+        cards.append(_from_columns(header, last[:-1]) if cut else _from_row(header, last))
+    return cards
+
+
+def read_xml(text: str) -> list[Card]:
+    """The answer to ``-q -x``. A document that was cut off gives what came before the cut."""
+    root = _parse_partly(text)
+    if root is None or root.tag != "nvidia_smi_log":
+        return []
+    driver = _shaped(_DRIVER, root.findtext("driver_version"))
+    return [_from_element(gpu, driver) for gpu in root.findall("gpu")]
+
+
+def read_table(text: str) -> list[Card]:
+    """What nvidia-smi prints for people. It cuts names short; such a name is no name."""
+    match = re.search(r"(?:Driver|KMD) Version:\s*([\d.]+)", text)
+    driver = _shaped(_DRIVER, match[1] if match else None)
+    windows = "WDDM" in text[:1500]
+    cards = []
+    for row in re.finditer(r"^\|\s+\d+\s+(\S.*?)\s+(On|Off|N/A|TCC|WDDM|MCDM)\s*\|.*\|.*\|$\n(^\|.*\|$)", text, re.M):
+        name, mode, figures = row.groups()
+        memory = re.search(r"(\d+)MiB\s*/\s*(\d+)MiB", figures)
+        total = int(memory[2]) * _MIB if memory else None
+        cards.append(
+            Card(
+                name=None if name.endswith("...") else name,
+                memory_bytes=total or None,
+                driver=driver,
+                driver_model=mode if mode in ("TCC", "WDDM", "MCDM") else (None if windows else "N/A"),
+            )
+        )
+    return cards
+
+
+def _from_row(header: list[str], row: list[str]) -> Card:
+    if len(row) != len(header):
+        # A field is missing somewhere, and nothing says which: no figure can be told, only the name by its shape.
+        return Card(name=next((value for value in row if _NAME.fullmatch(value)), None))
+    return _from_columns(header, row)
+
+
+def _from_columns(header: list[str], values: list[str]) -> Card:
+    row = dict(zip(header, values, strict=False))
+    in_units = any(value.endswith(" MiB") for value in values)
+    total, free = (_column_size(row.get(name), in_units=in_units) for name in ("memory.total", "memory.free"))
+    return Card(
+        name=_known(row.get("name", row.get("gpu_name"))),
+        memory_bytes=total or None,
+        memory_free_bytes=_free(free, total),
+        compute_capability=_shaped(_CAPABILITY, row.get("compute_cap")),
+        driver=_shaped(_DRIVER, row.get("driver_version")) or _shaped(_DRIVER, row.get("kmd_version")),
+        mig_enabled=row.get("mig.mode.current") == "Enabled",
+        driver_model=_driver_model(row.get("driver_model.current")),
+    )
+
+
+def _column_size(text: str | None, *, in_units: bool) -> int | None:
+    # A number without the unit that its neighbours have was cut off.
+    return None if in_units and (text or "").isdecimal() else _mebibytes(text)
+
+
+def _from_shapes(values: list[str]) -> Card:
+    def first(shape: re.Pattern[str]) -> str | None:
+        return next((value for value in values if shape.fullmatch(value)), None)
+
+    # An index is small; memory without its unit is not.
+    sizes = [int(match[1]) for match in map(_MEMORY.fullmatch, values) if match and (int(match[1]) >= 256)]
+    total = sizes[0] * _MIB if sizes else None
+    free = sizes[1] * _MIB if len(sizes) == 2 else None
+    return Card(
+        name=first(_NAME),
+        memory_bytes=total,
+        memory_free_bytes=_free(free, total),
+        compute_capability=first(_CAPABILITY),
+        driver=first(_DRIVER),
+        mig_enabled="Enabled" in values,
+    )
+
+
+def _from_element(gpu: Element, driver: str | None) -> Card:
+    total = _mebibytes(gpu.findtext("fb_memory_usage/total"))
+    instances = (_instance(device) for device in gpu.findall("mig_devices/mig_device"))
+    return Card(
+        name=_known(gpu.findtext("product_name")),
+        memory_bytes=total or None,
+        memory_free_bytes=_free(_mebibytes(gpu.findtext("fb_memory_usage/free")), total),
+        driver=driver,
+        architecture=_known(gpu.findtext("product_architecture")),
+        mig_enabled=gpu.findtext("mig_mode/current_mig") == "Enabled",
+        mig=tuple(instance for instance in instances if instance["memory_bytes"]),
+        driver_model=_driver_model(gpu.findtext("driver_model/current_dm")),
+    )
+
+
+def _instance(device: Element) -> dict[str, Any]:
+    total = _mebibytes(device.findtext("fb_memory_usage/total"))
+    processors = (device.findtext("device_attributes/shared/multiprocessor_count") or "").strip()
+    return {
+        "memory_bytes": total,
+        "memory_free_bytes": _free(_mebibytes(device.findtext("fb_memory_usage/free")), total),
+        "multiprocessors": int(processors) if processors.isdecimal() else None,
+    }
+
+
+def _parse_partly(text: str) -> Element | None:
+    from xml.etree.ElementTree import ParseError, XMLPullParser
+
+    # The root is there as soon as it starts and keeps what follows, so it survives an error further down.
+    parser: XMLPullParser[Any] = XMLPullParser(events=("start",))
+    root: Element | None = None
+    with contextlib.suppress(ParseError):
+        parser.feed(text[max(0, text.find("<nvidia_smi_log")) :])
+    with contextlib.suppress(ParseError):
+        started: Any = parser.read_events()
+        root = next((element for _, element in started), None)
+    return root
+
+
+def _known(text: str | None) -> str | None:
+    value = (text or "").strip()
+    return None if not value or value.upper() in ("N/A", "UNKNOWN ERROR", "ERR!") or value.startswith("[") else value
+
+
+def _driver_model(text: str | None) -> str | None:
+    value = (text or "").strip().strip("[]")
+    return value if value in ("N/A", "WDDM", "TCC", "MCDM") else None
+
+
+def _shaped(shape: re.Pattern[str], text: str | None) -> str | None:
+    value = (text or "").strip()
+    return value if shape.fullmatch(value) else None
+
+
+def _mebibytes(text: str | None) -> int | None:
+    match = _MEMORY.fullmatch((text or "").strip())
+    return int(match[1]) * _MIB if match else None
+
+
+def _free(free: int | None, total: int | None) -> int | None:
+    return free if free is not None and total is not None and free <= total else None

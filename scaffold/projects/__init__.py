@@ -1,0 +1,1 @@
+"""Make: templates, the plan for a machine, and the generated project."""

@@ -1,0 +1,228 @@
+"""Generating a project: all of it or nothing.
+
+Files are written into a staging folder beside the destination and renamed into place. The staging folder holds a lock;
+one that nobody holds was left by a run that was killed, and the next run in the same folder removes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from scaffold.errors import ScaffoldError, UsageError
+from scaffold.projects.provenance import generated_hashes
+
+_PREFIX = ".scaffold-new-"
+_LOCK = "lock"
+
+
+def check_destination(destination: Path, *, force: bool) -> None:
+    """Refuse a destination that holds something, unless `force` is given.
+
+    Raises:
+        UsageError: naming what is in the way.
+    """
+    if destination.is_symlink() and not destination.exists():
+        raise UsageError(f"{destination} is a link to nothing", hint="Remove it or choose another name.")
+    if destination.exists() and not destination.is_dir():
+        raise UsageError(f"{destination} is a file", hint="Choose another name.")
+    if destination.is_dir() and any(destination.iterdir()) and not force:
+        raise UsageError(
+            f"{destination} is not empty",
+            hint="Choose another name, or add to it with --force: your files stay, one in the way is kept as .bak.",
+        )
+
+
+def write_project(
+    destination: Path,
+    files: Mapping[str, bytes],
+    *,
+    force: bool = False,
+    finish: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a project so that the destination is complete or untouched, also after Ctrl-C or a full disk.
+
+    Args:
+        destination: a folder that does not exist, is empty, or with `force` any folder.
+        files: path relative to the destination → content.
+        force: add to a folder that holds something. A file that scaffold wrote and nobody changed is replaced; any
+            other file in the way is kept beside the new one, with `.bak` at its end.
+        finish: called with the staged project before it moves, for `git init` and the first commit. Not called when
+            files are added to a folder that holds something.
+
+    Raises:
+        UsageError: if something is in the way.
+        ScaffoldError: if the disk refuses.
+    """
+    destination = Path(os.path.abspath(destination))  # noqa: PTH100 - resolve() would follow a link at the end
+    check_destination(destination, force=force)
+    adding = destination.is_dir() and any(destination.iterdir())
+    made = _make_parents(destination.parent)
+    try:
+        with _staging(destination.parent) as staging:
+            project = staging / "project"
+            _write_files(project, files)
+            if finish and not adding:
+                finish(project)
+            if adding or (destination.is_dir() and destination.samefile(Path.cwd())):
+                _move_into(project, destination)
+            else:
+                _rename(project, destination)
+            made = []
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = error.filename or destination
+        raise ScaffoldError(
+            f"cannot write {where}: {os.strerror(error.errno).lower()}",
+            hint=f"Nothing was changed in {destination}. Free some space or choose another folder.",
+        ) from error
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _make_parents(parent: Path) -> list[Path]:
+    """Make the folders above the destination; returns those that were made, outermost first."""
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    made: list[Path] = []
+    try:
+        for folder in reversed(missing):
+            folder.mkdir()
+            made.append(folder)
+    except OSError as error:
+        for folder in reversed(made):
+            folder.rmdir()
+        raise ScaffoldError(
+            f"cannot make {error.filename}: {os.strerror(error.errno or 0).lower()}", hint="Choose another folder."
+        ) from error
+    return made
+
+
+@contextmanager
+def _staging(parent: Path) -> Iterator[Path]:
+    _remove_abandoned(parent)
+    folder, lock = _locked_folder(parent)
+    try:
+        yield folder
+    finally:
+        lock.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(parent: Path) -> tuple[Path, IO[str]]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock = (folder / _LOCK).open("w")
+        # Another run may have taken the new folder for an abandoned one before it was locked.
+        if _lock(lock) and (folder / _LOCK).exists():
+            return folder, lock
+        lock.close()
+
+
+def _remove_abandoned(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError), (folder / _LOCK).open("r+") as lock:
+            if _lock(lock):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(file: IO[str]) -> bool:
+    """Hold a lock until the file is closed or the process ends. False if somebody else holds it."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _write_files(project: Path, files: Mapping[str, bytes]) -> None:
+    project.mkdir()
+    project.chmod(0o777 & ~_umask())  # as mkdir would have made it; the staging folder around it is private
+    for relative, content in files.items():
+        path = project / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _rename(project: Path, destination: Path) -> None:
+    try:
+        project.rename(destination)
+    except OSError as error:
+        if destination.is_dir() and any(destination.iterdir()):
+            raise UsageError(
+                f"{destination} was made by another program meanwhile", hint="Choose another name."
+            ) from error
+        raise
+
+
+def _move_into(project: Path, destination: Path) -> None:
+    """Move the staged files into a folder that exists; on any trouble put everything back as it was."""
+    ours = generated_hashes(destination)
+    undo: list[Callable[[], object]] = []
+    try:
+        for source in sorted(path for path in project.rglob("*") if path.is_file()):
+            relative = source.relative_to(project)
+            target = destination / relative
+            _make_folders(destination, relative, undo)
+            if target.is_symlink() or target.is_dir():
+                raise UsageError(f"{target} is in the way: a folder or link", hint="Move it aside.")
+            if target.exists():
+                undo.append(_set_aside(target, source, ours.get(relative.as_posix())))
+            else:
+                undo.append(target.unlink)
+            source.replace(target)
+    except BaseException:
+        for step in reversed(undo):
+            with suppress(OSError):
+                step()
+        raise
+
+
+def _make_folders(destination: Path, relative: Path, undo: list[Callable[[], object]]) -> None:
+    for parent in reversed(list(relative.parents)[:-1]):
+        folder = destination / parent
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise UsageError(f"{folder} is in the way: a file or link", hint="Move it aside.")
+        if not folder.exists():
+            folder.mkdir()
+            undo.append(folder.rmdir)
+
+
+def _set_aside(target: Path, source: Path, digest: str | None) -> Callable[[], object]:
+    """Make room for a file that is there. Returns how to put it back."""
+    content = target.read_bytes()
+    mine = digest == hashlib.sha256(content).hexdigest() or content == source.read_bytes()
+    if mine:
+        return lambda: target.write_bytes(content)
+    kept = next(path for path in _backup_names(target) if not path.exists())
+    target.rename(kept)
+    return lambda: kept.replace(target)
+
+
+def _backup_names(target: Path) -> Iterator[Path]:
+    yield target.with_name(f"{target.name}.bak")
+    number = 2
+    while True:
+        yield target.with_name(f"{target.name}.bak{number}")
+        number += 1

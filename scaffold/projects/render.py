@@ -1,0 +1,153 @@
+"""Rendering: the files of a project as bytes, made in memory. Code is copied; only `.j2` files are rendered.
+
+Templates see plain data only (text, numbers, booleans, None, lists, dicts): the sandbox would let a path object read
+and write files.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from scaffold.errors import ScaffoldError
+from scaffold.projects.plan import Plan
+from scaffold.projects.template import Template
+
+_SUFFIX = ".j2"
+_KOREAN_README = "README.ko.md.j2"
+_README = "README.md.j2"
+
+
+def render(
+    template: Template, plan: Plan, *, name: str, language: str, references: Sequence[Mapping[str, Any]]
+) -> dict[str, bytes]:
+    """All files of a project: path relative to it (with `/`) → content. The same input gives the same bytes.
+
+    Args:
+        template: the starter.
+        plan: its settings.
+        name: the project's name, as the user typed it.
+        language: `en` or `ko`, for the README.
+        references: the repositories that the README names: repo, url, description, license.
+
+    Raises:
+        ScaffoldError: if a template file is broken.
+    """
+    environment = _environment(template)
+    context = {
+        "project": {"name": name, "slug": slug(name)},
+        "template": {
+            "name": template.name,
+            "version": template.version,
+            "title": template.title_ko if language == "ko" else template.title,
+            "summary": template.summary_ko if language == "ko" else template.summary,
+        },
+        "settings": plan.settings,
+        "reasons": plan.reasons,
+        "torch": dict(plan.torch.__dict__) if template.torch else None,
+        "requires": list(template.requires),
+        "references": [dict(reference) for reference in references],
+        "machine": {"summary": plan.machine_summary},
+        "target": plan.target,
+        "lang": language,
+        "run": list(template.run),
+        "venv_python": ".venv/bin/python",
+    }
+    _check_plain(context)
+    files = {}
+    for path, source in template.sources():
+        target = _target(path, language)
+        if target is None:
+            continue
+        if path.endswith(_SUFFIX):
+            files[target] = _render(environment, path, context).encode()
+        else:
+            files[target] = source.read_bytes()
+    return files
+
+
+def slug(name: str) -> str:
+    """A distribution name (PEP 508) made from any text; `project` where nothing of it can stay."""
+    ascii_text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-") or "project"
+
+
+def _environment(template: Template) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=jinja2.FileSystemLoader([template.folder, template.folder.parent / "_shared"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # these are TOML and Markdown files, not web pages
+    )
+    environment.filters["toml"] = toml_value
+    return environment
+
+
+def toml_value(value: Any) -> str:
+    """A plain value as a TOML literal, text quoted and escaped.
+
+    Raises:
+        TypeError: for what TOML cannot hold.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        escaped = "".join(
+            _TOML_ESCAPES.get(char) or (f"\\u{ord(char):04x}" if _is_control(char) else char) for char in value
+        )
+        # `{{` in a value would read as a marker that was not rendered.
+        return '"' + escaped.replace("{{", "{\\u007b").replace("{%", "{\\u0025") + '"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    raise TypeError(f"TOML has no {type(value).__name__}")
+
+
+_TOML_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cs")
+
+
+def _target(path: str, language: str) -> str | None:
+    """The path in the project, or None for what this project does not get."""
+    name = path.rsplit("/", 1)[-1]
+    if name.startswith("_") and name != "__init__.py":
+        return None
+    if name == _KOREAN_README:
+        return "README.md" if language == "ko" else None
+    if name == _README and language == "ko":
+        return None
+    plain = path.removesuffix(_SUFFIX)
+    return plain.replace("gitignore", ".gitignore") if name == "gitignore.j2" else plain
+
+
+def _render(environment: ImmutableSandboxedEnvironment, path: str, context: dict[str, Any]) -> str:
+    try:
+        return environment.get_template(path).render(context)
+    except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError) as error:
+        line = f":{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise ScaffoldError(
+            f"{path}{line}: this template file is broken: {error}", hint="Reinstall scaffold."
+        ) from error
+
+
+def _check_plain(value: Any) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_plain(key)
+            _check_plain(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_plain(item)
+    elif not (value is None or type(value) in (str, int, float, bool)):
+        raise TypeError(f"a template must not see a {type(value).__name__}")

@@ -1,0 +1,1 @@
+"""Bring: repositories on the user's disk, pinned in `references.lock`."""

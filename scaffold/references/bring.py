@@ -1,0 +1,152 @@
+"""Bring one repository to its folder: complete and in its place, or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from scaffold.errors import RefusedError, ScaffoldError
+from scaffold.references.reference import Reference, failed
+from scaffold.references.staging import staging_folder
+from scaffold.repository import RepositoryName, RepositorySpec, same_address, shown
+from scaffold.settings import Settings
+from scaffold.vcs import Repositories
+
+Progress = Callable[[str, str, int, int], None]
+"""Called from any thread with `owner/name`, the phase ("Receiving objects"), how much is done and how much there is."""
+
+
+class Bringer:
+    """Brings one repository to its folder; safe to use from several threads.
+
+    Args:
+        directory: where `owner/name` folders are.
+        settings: which server gets the token.
+        followed: by the key of a name, the ref that an earlier run brought and that counts where none is asked for.
+        full: all history rather than one commit.
+        on_progress: called as git counts.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: Settings,
+        *,
+        followed: Mapping[str, str | None],
+        full: bool,
+        on_progress: Progress | None,
+    ) -> None:
+        self.git = Repositories(settings)
+        self._directory = directory
+        self._followed = followed
+        self._full = full
+        self._on_progress = on_progress or (lambda repo, phase, count, total: None)
+        self._staging = directory
+
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[None]:
+        """The folder for references and one for staging in it. What is left empty in the end is removed."""
+        was_there = self._directory.exists()
+        try:
+            with staging_folder(self._directory) as self._staging:
+                yield
+        except OSError as error:
+            raise _cannot_write(self._directory, error) from error
+        finally:
+            if not was_there:
+                with contextlib.suppress(OSError):
+                    self._directory.rmdir()
+
+    def bring(self, spec: RepositorySpec) -> Reference:
+        """One repository, cloned or brought up to date; a failure comes back as a value."""
+        target = self._place(spec.name)
+        try:
+            if _is_free(target):
+                return self._bring_new(spec, target)
+            return self._bring_forward(spec, target)
+        except ScaffoldError as error:
+            return failed(str(spec.name), error, target)
+        except OSError as error:
+            return failed(str(spec.name), _cannot_write(target, error), target)
+
+    def ref_of(self, spec: RepositorySpec) -> str | None:
+        """The branch, tag or commit to bring: a reference stays on its ref until another one is asked for."""
+        return spec.ref or self._followed.get(spec.name.key)
+
+    def _place(self, name: RepositoryName) -> Path:
+        """Its folder: the one that is there, however its name is written, or the one it will get."""
+        place = self._directory
+        for part in (name.owner, name.name):
+            with contextlib.suppress(OSError):
+                there = [child.name for child in place.iterdir() if child.name.casefold() == part.casefold()]
+                part = part if part in there or not there else there[0]
+            place /= part
+        return place
+
+    def _bring_new(self, spec: RepositorySpec, target: Path) -> Reference:
+        into = self._staging / f"{spec.name.owner}+{spec.name.name}"
+        commit = self.git.clone(
+            spec.url, into, ref=self.ref_of(spec), full=self._full, on_progress=self._reporter(spec)
+        )
+        if not self.git.is_repository(into) or self.git.remote_url(into) != spec.url:
+            raise ScaffoldError(f"{spec.url}: git brought something else than was asked for")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            target.rmdir()
+        try:
+            into.rename(target)
+        except OSError:
+            if _is_free(target):
+                raise
+            # Another run was faster: its clone is as good.
+            return self._bring_forward(spec, target)
+        return Reference(str(spec.name), str(target), commit, "cloned")
+
+    def _bring_forward(self, spec: RepositorySpec, target: Path) -> Reference:
+        if not target.is_dir() or not self.git.is_repository(target):
+            raise RefusedError(f"{target} is there and is not a git repository", hint="move it away or use --dir")
+        remote = self.git.remote_url(target) or "nothing"
+        if not same_address(remote, spec.url):
+            raise RefusedError(
+                f"{target} is a clone of {shown(remote)}, not of {spec.url}", hint="move it away or use --dir"
+            )
+        head = self.git.head_commit(target)
+        if head is None:
+            raise ScaffoldError(f"{target} has no commit checked out", hint="remove the folder and clone it again")
+        wanted = self.git.find_remote(spec.url, self.ref_of(spec))
+        here = Reference(str(spec.name), str(target), head, "unchanged")
+        if head == wanted.commit:
+            return here
+        if not self.git.is_clean(target):
+            return _left_alone(here, spec, "it holds local changes")
+        if self.git.has_local_commits(target):
+            return _left_alone(here, spec, "it holds commits of its own")
+        commit = self.git.update(spec.url, target, wanted, on_progress=self._reporter(spec))
+        return replace(here, commit=commit, status="updated")
+
+    def _reporter(self, spec: RepositorySpec) -> Callable[[str, int, int], None]:
+        return lambda phase, count, total: self._on_progress(str(spec.name), phase, count, total)
+
+
+def _left_alone(here: Reference, spec: RepositorySpec, reason: str) -> Reference:
+    hint = f"see `git -C {here.path} status`"
+    if spec.ref is None:
+        return replace(here, error=f"not updated: {reason}", hint=hint)
+    error = ScaffoldError(f"{here.path} was not moved to {spec.ref}: {reason}", hint=hint)
+    return replace(failed(here.repo, error), path=here.path, commit=here.commit)
+
+
+def _is_free(target: Path) -> bool:
+    """Whether nothing is there, or only an empty folder."""
+    if target.is_symlink() or not target.is_dir():
+        return not (target.is_symlink() or target.exists())
+    return not any(target.iterdir())
+
+
+def _cannot_write(path: Path, error: OSError) -> ScaffoldError:
+    reason = (error.strerror or str(error)).lower()
+    return ScaffoldError(
+        f"{path} cannot be written: {reason}", hint="free some space or choose another folder with --dir"
+    )

@@ -1,0 +1,112 @@
+"""Folders in which something is made before it takes its place, and locks that end with the process that holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_PREFIX = ".scaffold-"
+_LOCK_SUFFIX = ".lock"
+_SWEEP_SECONDS = 3.0
+
+
+@contextlib.contextmanager
+def staging_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent` that no other run touches, and that is gone afterwards with all that is left in it.
+
+    What earlier runs left in `parent` without an end of their own (a kill, a power cut) is removed first.
+
+    Raises:
+        OSError: `parent` cannot be written to.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(parent)
+    while True:
+        folder = parent / f"{_PREFIX}{secrets.token_hex(6)}"
+        with held(folder.with_name(folder.name + _LOCK_SUFFIX)) as mine:
+            if not mine:
+                continue
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                _remove(folder)
+            return
+
+
+@contextlib.contextmanager
+def held(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold a lock file, which is there only while somebody holds it.
+
+    Yields:
+        True, or False where another process holds it and `wait` is not set.
+    """
+    file = _acquire(path, wait=wait)
+    try:
+        yield file is not None
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            os.close(file)
+
+
+def _acquire(path: Path, *, wait: bool) -> int | None:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            locked = _lock(file)
+            # The one who held it before may have removed it meanwhile: then this is a lock on a file that is gone.
+            if locked and path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+        if not locked and not wait:
+            return None
+        time.sleep(0.01)
+
+
+def _lock(file: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        # Some network file systems have no locks; one run at a time works there as well.
+        if error.errno not in {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}:
+            raise
+    return True
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the staging folders that nobody holds."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        lock = folder if folder.name.endswith(_LOCK_SUFFIX) else folder.with_name(folder.name + _LOCK_SUFFIX)
+        with contextlib.suppress(OSError), held(lock) as mine:
+            if mine:
+                _remove(lock.with_name(lock.name.removesuffix(_LOCK_SUFFIX)))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also while a git that outlived its scaffold still writes into it."""
+    end = time.monotonic() + _SWEEP_SECONDS
+    while folder.exists() and time.monotonic() < end:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            time.sleep(0.05)

@@ -1,0 +1,99 @@
+"""What git said on stderr, as an error a person can act on."""
+
+from __future__ import annotations
+
+import re
+
+from scaffold.errors import AuthError, NotFoundError, RateLimitError, ScaffoldError
+
+# The first pattern that occurs wins: a server that says "not found" while asking for a password means "not found".
+_NETWORK_HINT = "check the network connection, then run the same command again"
+_DISK_HINT = "free some space or choose another folder with --dir, then run the same command again"
+_PATTERNS: tuple[tuple[str, type[ScaffoldError], str, str], ...] = (
+    (
+        r"Remote branch .* not found|couldn't find remote ref|not our ref|unadvertised object",
+        NotFoundError,
+        "{what} has no such branch, tag or commit",
+        "look at its branches and tags; a commit is given with all its 40 digits",
+    ),
+    (
+        r"[Rr]epository not found|repository '.*' not found|error: 404|terminal prompts disabled",
+        NotFoundError,
+        "{what} was not found, or is private",
+        "check the spelling; for a private repository set GITHUB_TOKEN",
+    ),
+    (r"error: 429", RateLimitError, "{what}: the server asks us to slow down", "wait some minutes and try again"),
+    (
+        r"Authentication failed|error: 40[13]|Permission denied \(|Host key verification failed",
+        AuthError,
+        "{what}: the server did not let us in",
+        "check that your token or ssh key is valid and may read this repository",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded|File too large",
+        ScaffoldError,
+        "{what}: the disk is full",
+        _DISK_HINT,
+    ),
+    (
+        r"Read-only file system|could not create (?:leading directories|work tree)|[^(]Permission denied(?! \()",
+        ScaffoldError,
+        "{what}: the folder cannot be written to",
+        "choose another folder with --dir",
+    ),
+    (
+        r"fsck error|[Ee]rror in object|disallowed submodule",
+        ScaffoldError,
+        "{what}: git refuses an object in its history as damaged or unsafe",
+        "nothing was written; tell the owners of the repository",
+    ),
+    (
+        r"Operation too slow|timed out|Timeout was reached",
+        ScaffoldError,
+        "{what}: the server stopped answering",
+        _NETWORK_HINT,
+    ),
+    (
+        r"Could not resolve|Failed to connect|[Cc]ould ?n[o']t connect|Connection re(?:set|fused)|No route to host"
+        r"|unreachable|Empty reply|transfer closed|SSL|certificate|TLS|RPC failed|early EOF|hung up|disconnect"
+        r"|returned error: 5\d\d",
+        ScaffoldError,
+        "{what}: the server could not be reached ({said})",
+        _NETWORK_HINT,
+    ),
+    (
+        r"invalid index-pack output|unpack-objects abnormal exit",
+        ScaffoldError,
+        "{what}: git could not store what it received",
+        "check the free disk space, the file size limit (ulimit -f) and the memory",
+    ),
+    (
+        r"would be overwritten|Entry '.*' not uptodate",
+        ScaffoldError,
+        "{what}: files of yours are in the way of the update",
+        "move or commit them, then run the same command again",
+    ),
+)
+
+
+def explain(stderr: str, what: str) -> ScaffoldError:
+    """The error that git's stderr stands for.
+
+    Args:
+        stderr: everything git wrote to it.
+        what: what git was asked about, as the user knows it.
+    """
+    said = last_words(stderr)
+    for pattern, kind, message, hint in _PATTERNS:
+        if re.search(pattern, stderr):
+            return kind(message.format(what=what, said=said), hint=hint)
+    return ScaffoldError(f"{what}: git failed ({said})")
+
+
+def last_words(stderr: str) -> str:
+    """The line in which git names the reason, without its prefix."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    reasons = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines
+    return (
+        re.sub(r"^(?:fatal|error): (?:unable to access '.*?': )?", "", reasons[0]) if reasons else "it gave no reason"
+    )

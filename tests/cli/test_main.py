@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scaffold import __version__
+from scaffold.cli.main import COMMANDS, group
+from tests.conftest import REPOSITORY, Answer
+
+_HEAVY = ("rich", "jinja2", "yaml", "github", "git", "requests", "torch", "sqlite3", "transformers", "sklearn")
+
+
+def _scaffold(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scaffold", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "scaffold", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.returncode == 0
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in answer.stderr.splitlines()}
+    assert "click" in imported
+    assert not imported & set(_HEAVY)
+
+
+def test_version_does_not_even_import_click() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "scaffold", "--version"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.stdout == f"scaffold {__version__}\n"
+    assert "click" not in answer.stderr
+
+
+def test_a_search_at_no_terminal_needs_neither_rich_nor_yaml(isolated: Path) -> None:
+    assert _scaffold("search", "nlp").returncode == 0  # builds the index, for which YAML is read
+    answer = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "scaffold", "search", "nlp"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in answer.stderr.splitlines()}
+    assert "sqlite3" in imported
+    assert not imported & {"rich", "jinja2", "yaml", "github", "git", "requests"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_says_in_the_overview_what_it_does(name: str) -> None:
+    command = group.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert command.help
+    assert COMMANDS[name].endswith(".")
+    assert {"--json", "--debug"} <= {option for parameter in command.params for option in parameter.opts}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["serach", "nlp"], 2, "Did you mean `scaffold search`?"),
+        (["search"], 2, "Missing argument"),
+        (["search", "nlp", "--limt", "3"], 2, "--limit"),
+        (["search", "nlp", "--limit", "none"], 2, "is not a valid integer"),
+        (["search", "nlp", "--task", "nlpp"], 2, "Did you mean nlp?"),
+        (["show", "nobody/nothing"], 3, "the index does not know nobody/nothing"),
+        (["show", "nlp"], 2, "owner/name"),
+        (["new", "transfomer", "x"], 2, "Did you mean transformer?"),
+        (["new", "../evil", "x"], 4, "not trusted"),
+        (["plan", "gpt2", "--target", "rtx-409"], 2, "rtx-4090"),
+        (["plan", "gpt2", "--set", "batch"], 2, "expected KEY=VALUE"),
+    ],
+)
+def test_errors_are_lines_with_the_right_exit_code(
+    scaffold: Callable[..., Answer], arguments: list[str], code: int, said: str
+) -> None:
+    for extra in ([], ["--json"]):
+        answer = scaffold(*arguments, *extra)
+        assert answer.code == code
+        assert said in answer.err
+        assert answer.out == ""
+        assert "Traceback" not in answer.err
+
+
+def test_a_broken_catalog_is_one_error_with_file_and_line(
+    scaffold: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "catalog.yaml"
+    broken.write_text("tasks: {}\nlists:\n  - repo: nonsense\nprojects: []\n")
+    monkeypatch.setenv("SCAFFOLD_CATALOG", str(broken))
+    answer = scaffold("search", "nlp")
+    assert answer.code == 1
+    assert f"{broken}:3: " in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_an_unexpected_error_is_a_line_and_a_traceback_only_with_debug(
+    scaffold: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("at the worst moment")
+
+    monkeypatch.setattr("scaffold.discovery.index.open_index", fail)
+    answer = scaffold("search", "nlp")
+    assert answer.code == 1
+    assert "at the worst moment" in answer.err
+    assert "--debug" in answer.err
+    with pytest.raises(ZeroDivisionError):
+        scaffold("search", "nlp", "--debug")
+
+
+def test_ctrl_c_is_130(scaffold: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scaffold.discovery.index.open_index", interrupt)
+    assert scaffold("search", "nlp").code == 130
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scaffold", "search", "learning", "--limit", "300", "--json"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.wait(timeout=60) in (0, -13)
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from scaffold.errors import ScaffoldError, UsageError
+from scaffold.hardware.machine import GIB, Cpu, Machine, Memory
+from scaffold.hardware.memory import Shape
+from scaffold.hardware.targets import load
+from scaffold.projects.plan import make_plan
+from scaffold.projects.template import Template
+
+_LAPTOP = Machine(
+    os="linux",
+    arch="x86_64",
+    cpu=Cpu(name="laptop", physical_cores=4, logical_cores=8, usable_cores=8, features=("avx2",)),
+    memory=Memory(total_bytes=16 * GIB, available_bytes=2 * GIB),
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "device", "precision", "tf32"),
+    [
+        ("cpu-8gb", "cpu", "fp32", False),
+        ("colab-t4", "cuda", "fp16", False),
+        ("rtx-4090", "cuda", "bf16", True),
+        ("h100", "cuda", "bf16", True),
+        ("mi300x", "cuda", "bf16", False),
+        ("arc-b580", "xpu", "bf16", False),
+        ("m2-16gb", "mps", "fp32", False),
+        ("raspberry-pi-5", "cpu", "fp32", False),
+    ],
+)
+def test_device_and_precision_follow_from_the_machine(
+    small: Template, target: str, device: str, precision: str, tf32: bool
+) -> None:
+    settings = make_plan(small, load(target), target).settings
+    assert (settings["device"], settings["precision"], settings["tf32"]) == (device, precision, tf32)
+
+
+def test_every_decision_has_its_reason(small: Template) -> None:
+    plan = make_plan(small, _LAPTOP)
+    assert {"device", "precision", "compile", "preset", "batch_size", "grad_accumulation", "checkpointing", "threads",
+            "workers", "world_size"} <= set(plan.reasons)  # fmt: skip
+    assert all(len(reason) > 5 for reason in plan.reasons.values())
+
+
+def test_a_larger_device_takes_a_larger_model(small: Template) -> None:
+    assert make_plan(small, _LAPTOP).settings["preset"] == "tiny"
+    assert make_plan(small, load("h100"), "h100").settings["preset"] == "large"
+
+
+def test_the_effective_batch_is_kept_when_memory_is_short(small: Template) -> None:
+    for target in ("colab-t4", "rtx-3060", "h100", "cpu-4gb", "m2-16gb"):
+        plan = make_plan(small, load(target), target, {"preset": "large"})
+        settings, memory = plan.settings, plan.memory
+        assert settings["batch_size"] * settings["grad_accumulation"] == 256, target
+        assert memory["estimated_bytes"] is not None
+        assert memory["available_bytes"] is not None
+        if settings["batch_size"] > 1:
+            assert memory["estimated_bytes"] <= memory["available_bytes"] + GIB
+
+
+def test_what_is_free_at_the_moment_changes_nothing(small: Template) -> None:
+    full = replace(_LAPTOP, memory=replace(_LAPTOP.memory, available_bytes=GIB // 4), disk_free_bytes=5)
+    assert make_plan(small, full) == make_plan(small, _LAPTOP)
+
+
+def test_a_memory_limit_counts(small: Template) -> None:
+    limited = replace(_LAPTOP, memory=replace(_LAPTOP.memory, limit_bytes=3 * GIB))
+    chosen = {"preset": "large", "device": "cpu"}
+    tight = make_plan(small, limited, chosen=chosen)
+    assert tight.settings["batch_size"] < make_plan(small, _LAPTOP, chosen=chosen).settings["batch_size"]
+
+
+def test_precedence_template_then_preset_then_plan_then_user(small: Template) -> None:
+    assert make_plan(small, _LAPTOP).settings["learning_rate"] == 0.01  # the preset's, not the template's 0.5
+    chosen = {"learning_rate": "0.25", "batch_size": "16", "d_model": "32", "epochs": "7"}
+    plan = make_plan(small, _LAPTOP, chosen=chosen)
+    assert plan.settings["learning_rate"] == 0.25
+    assert plan.settings["d_model"] == 32
+    assert plan.settings["epochs"] == 7
+    assert (plan.settings["batch_size"], plan.settings["grad_accumulation"]) == (16, 4)
+    assert plan.reasons["batch_size"] == "chosen by you with --set"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("epoch", "3", "no setting “epoch”"),
+        ("epochs", "many", "must be a whole number"),
+        ("epochs", "0", "at least 1"),
+        ("epochs", "101", "at most 100"),
+        ("learning_rate", "nan", "at least 0"),
+        ("metric", "rouge", "cannot be “rouge”"),
+        ("compile", "perhaps", "must be true or false"),
+        ("preset", "huge", "cannot be “huge”"),
+        ("device", "cuda", "another build of torch"),
+        ("batch_size", "0", "at least 1"),
+    ],
+)
+def test_a_wrong_setting_is_wrong_usage(small: Template, key: str, value: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        make_plan(small, _LAPTOP, chosen={key: value})
+
+
+def test_a_batch_that_cannot_fit_is_told_with_what_fits(small: Template) -> None:
+    with pytest.raises(UsageError, match=r"batch_size 256 needs [\d.]+ GB of [\d.]+ GB; \d+ fits"):
+        make_plan(small, load("rtx-3060"), "rtx-3060", {"preset": "large", "batch_size": "256"})
+
+
+def test_no_torch_for_the_machine_is_told(small: Template) -> None:
+    with pytest.raises(ScaffoldError, match="no build of torch works") as error:
+        make_plan(small, replace(_LAPTOP, libc="musl 1.2.5"))
+    assert "--target" in (error.value.hint or "")
+
+
+def test_an_unknown_machine_still_gets_a_plan(small: Template) -> None:
+    settings = make_plan(small, Machine(os="linux", arch="x86_64")).settings
+    assert (settings["device"], settings["preset"], settings["threads"]) == ("cpu", "tiny", 1)
+
+
+def test_parameters_are_torchs_own_count() -> None:
+    # nn.Transformer(512, 8, 6, 6, 2048) has 44,140,544 parameters with its two final norms of 1,024 each.
+    shape = Shape(width=512, encoder_layers=6, decoder_layers=6, feedforward=2048, vocabulary=0, length=0)
+    assert shape.parameters == 44_140_544 - 2 * 1024
