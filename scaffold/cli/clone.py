@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,16 +13,14 @@ from typing import Any
 
 import click
 
-from scaffold.cli.output import Output, output_options
+from scaffold.cli.output import Output, clean, output_options
 from scaffold.errors import NotFoundError, PartialError, ScaffoldError, UsageError
-from scaffold.references.clone import clone_named, restore
-from scaffold.references.lock import LOCK_NAME
 from scaffold.references.reference import Reference, failed
 from scaffold.repository import check_ref, parse_name
-from scaffold.settings import load_settings, with_gh_token
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _NEXT_SHOWN = 3
+_LOCK_NAME = "references.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,9 @@ class Request:
 @click.command(epilog="Example:  scaffold clone karpathy/nanoGPT pytorch/examples")
 @click.argument("repositories", metavar="OWNER/NAME|URL…", nargs=-1)
 @click.option("--from", "listed", metavar="FILE", help="Read names from a file, one a line; - is standard input.")
-@click.option("--locked", is_flag=True, help=f"Bring exactly the commits that {LOCK_NAME} pins.")
+@click.option("--search", "query", metavar="QUERY", help="The best projects that a search finds.")
+@click.option("--top", metavar="N", type=click.IntRange(1, 100), default=3, show_default=True, help="How many of them.")
+@click.option("--locked", is_flag=True, help=f"Bring exactly the commits that {_LOCK_NAME} pins.")
 @click.option(
     "--dir", "directory", metavar="DIR", type=click.Path(path_type=Path), default="references", show_default=True
 )
@@ -54,6 +53,8 @@ def command(
     output: Output,
     repositories: tuple[str, ...],
     listed: str | None,
+    query: str | None,
+    top: int,
     locked: bool,
     directory: Path,
     full: bool,
@@ -66,6 +67,7 @@ def command(
         if ref is not None:
             check_ref(ref)
         texts += _read_list(listed) if listed else ()
+        texts += _best(query, top, output) if query else ()
         references = bring(Request(texts, directory, locked, full, ref, jobs), output)
     except ScaffoldError as error:
         if output.as_json:
@@ -92,20 +94,23 @@ def bring(request: Request, output: Output) -> list[Reference]:
         raise UsageError("no repository was named", hint="for example: scaffold clone karpathy/nanoGPT")
     if request.locked and request.ref:
         raise UsageError("--locked brings the pinned commits: it takes no --ref")
+    from scaffold.references.clone import CloneJob, clone_named, restore
+    from scaffold.settings import load_settings, with_gh_token
+
     settings = with_gh_token(load_settings())
-    with _terminable(), _progress(output) as (on_progress, on_done):
-        common: dict[str, Any] = {
-            "directory": request.directory,
-            "lock_path": Path(LOCK_NAME),
-            "settings": settings,
-            "jobs": request.jobs,
-            "full": request.full,
-            "on_progress": on_progress,
-            "on_done": on_done,
-        }
+    with _progress(output) as (on_progress, on_done):
+        job = CloneJob(
+            directory=request.directory,
+            lock_path=Path(_LOCK_NAME),
+            settings=settings,
+            jobs=request.jobs,
+            full=request.full,
+            on_progress=on_progress,
+            on_done=on_done,
+        )
         if request.locked:
-            return restore([parse_name(text) for text in request.texts], **common)
-        return clone_named(request.texts, ref=request.ref, **common)
+            return restore([parse_name(text) for text in request.texts], job)
+        return clone_named(request.texts, job, ref=request.ref)
 
 
 def exit_code(references: Sequence[Reference]) -> int:
@@ -116,6 +121,20 @@ def exit_code(references: Sequence[Reference]) -> int:
     if len(failures) < len(references):
         return PartialError.exit_code
     return failures[0].exit_code if len(failures) == 1 else ScaffoldError.exit_code
+
+
+def _best(query: str, top: int, output: Output) -> tuple[str, ...]:
+    """The first projects of a search, without those that something else has replaced."""
+    from scaffold.discovery.index import open_index
+    from scaffold.discovery.search import Filters, search
+
+    result = search(open_index(), query, Filters(kind="project"), limit=top * 2)
+    for notice in result.notices:
+        output.note(notice)
+    names = tuple(hit.repo for hit in result.hits if not hit.archived and not hit.successor)[:top]
+    if not names:
+        raise NotFoundError(f"no project was found for “{query}”", hint="Try a broader word, such as nlp or vision.")
+    return names
 
 
 def _read_list(source: str) -> tuple[str, ...]:
@@ -138,7 +157,7 @@ def _show(output: Output, references: Sequence[Reference]) -> None:
     commands = [f"ls {shlex.quote(path)}" for path in here[:_NEXT_SHOWN]]
     output.next_steps([*commands, f"git -C {shlex.quote(here[0])} log -1"])
     output.line()
-    output.line(f"Their commits are pinned in {LOCK_NAME}: `scaffold clone --locked` brings the same ones elsewhere.")
+    output.line(f"Their commits are pinned in {_LOCK_NAME}: `scaffold clone --locked` brings the same ones elsewhere.")
 
 
 def _explain(output: Output, references: Sequence[Reference]) -> None:
@@ -178,20 +197,6 @@ def _progress(output: Output) -> Iterator[Progress]:
         def on_done(reference: Reference) -> None:
             if reference.repo in tasks:
                 bars.remove_task(tasks.pop(reference.repo))
-            output.note(f"{reference.repo}: {reference.status}")
+            console.print(clean(f"{reference.repo}: {reference.status}"))
 
         yield on_progress, on_done
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does, so that no git outlives it and nothing half stays behind."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from scaffold.cli.output import Output, output_options
-from scaffold.cli.plan import machine_for
+from scaffold.cli.plan import machine_for, target_options
 
 if TYPE_CHECKING:
     from scaffold.hardware.machine import Accelerator, Machine
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Examples:  scaffold hardware   ·   scaffold hardware --target colab-t4")
-@click.option("--target", default="auto", show_default=True, help="Show a named machine instead of this one.")
+@target_options
 @output_options
 @click.pass_obj
-def command(output: Output, target: str) -> None:
+def command(output: Output, target: str, recording: Path | None) -> None:
     """Show what this machine has, and which torch to install on it."""
     from scaffold.hardware.torch_build import choose
 
-    machine = machine_for(target)
+    machine = machine_for(target, recording)
     torch = choose(machine)
     output.emit({"machine": machine.to_json(), "torch": torch.__dict__}, lambda: _show(output, machine, torch))
 
@@ -54,9 +55,10 @@ def _system(machine: Machine) -> str:
 
 def _processor(machine: Machine) -> str:
     cpu = machine.cpu
-    cores = f"{cpu.physical_cores or '?'} cores, {cpu.logical_cores or '?'} threads, {cpu.usable_cores or '?'} usable"
+    counts = [(cpu.physical_cores, "cores"), (cpu.logical_cores, "threads"), (cpu.usable_cores, "usable")]
+    known = ", ".join(f"{count} {word}" for count, word in counts if count is not None)
     features = f" ({', '.join(cpu.features)})" if cpu.features else ""
-    return f"{cpu.name or 'unknown'}: {cores}{features}"
+    return (": ".join(part for part in (cpu.name, known) if part) or "unknown") + features
 
 
 def _memory(machine: Machine) -> str:

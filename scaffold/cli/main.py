@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -74,7 +76,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns the exit code; no exception leaves it unless `--debug` is given."""
     output = Output()
     try:
-        return _invoke(arguments, output)
+        with _terminable():
+            return _invoke(arguments, output)
     except Exception as error:
         if output.debug:
             raise
@@ -105,6 +108,20 @@ def _invoke(arguments: Sequence[str], output: Output) -> int:
         sys.stdout = None
         return 0
     return code if isinstance(code, int) else 0
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, so that nothing half stays behind."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _unexpected(error: Exception) -> ScaffoldError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaffold.cli.output import Output, output_options
-from scaffold.cli.plan import machine_for, settings_from, target_options
+from scaffold.cli.plan import machine_for, set_option, settings_from, target_options
 
 if TYPE_CHECKING:
     from scaffold.projects.create import Created
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("template")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @target_options
+@set_option
 @click.option("--references", type=click.IntRange(0, 50), default=5, show_default=True, help="Named in the README.")
 @click.option("--lang", "language", type=click.Choice(["en", "ko"]), default="en", help="Language of the README.")
 @click.option("--dry-run", is_flag=True, help="Show what would be generated, write nothing.")
@@ -31,6 +32,7 @@ def command(
     template: str,
     directory: Path,
     target: str,
+    recording: Path | None,
     chosen: tuple[str, ...],
     references: int,
     language: str,
@@ -44,7 +46,7 @@ def command(
 
     choices = Choices(target, settings_from(chosen), language, dry_run, force, not no_git)
     starter = load_template(template)
-    created = create(starter, directory, machine_for(target), references_of(starter, references), choices)
+    created = create(starter, directory, machine_for(target, recording), references_of(starter, references), choices)
     output.emit(created.to_json(), lambda: show_created(output, created, dry_run=dry_run))
 
 

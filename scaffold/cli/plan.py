@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,14 +17,35 @@ if TYPE_CHECKING:
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--target` and `--set`, which `plan`, `new` and `start` share."""
-    target = click.option("--target", default="auto", show_default=True, help="A named machine to make settings for.")
-    chosen = click.option("--set", "chosen", multiple=True, metavar="KEY=VALUE", help="Your choice for a setting.")
-    return target(chosen(command))
+    """`--target` and `--from`, which every command that asks about a machine has."""
+    target = click.option("--target", default="auto", show_default=True, help="A named machine instead of this one.")
+    recording = click.option(
+        "--from", "recording", metavar="DIR", type=click.Path(path_type=Path), help="A recorded machine instead."
+    )
+    return target(recording(command))
 
 
-def machine_for(target: str) -> Machine:
-    """This machine for `auto`, otherwise the named one."""
+def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--set`, which `plan`, `new` and `start` share."""
+    return click.option("--set", "chosen", multiple=True, metavar="KEY=VALUE", help="Your choice for a setting.")(
+        command
+    )
+
+
+def machine_for(target: str, recording: Path | None = None) -> Machine:
+    """The machine that was asked for: this one for `auto`, the named one, or the one recorded in a folder.
+
+    Raises:
+        UsageError: for an unknown name, or a name together with a recording.
+        NotFoundError: if the folder holds no recording.
+    """
+    if recording is not None:
+        if target != "auto":
+            raise UsageError("--target and --from name two machines", hint="Give one of them.")
+        from scaffold.hardware.detect import detect
+        from scaffold.hardware.recording import RecordedSource
+
+        return detect(RecordedSource(recording))
     if target == "auto":
         from scaffold.hardware.detect import detect
 
@@ -51,14 +73,15 @@ def settings_from(chosen: tuple[str, ...]) -> dict[str, str]:
 @click.command(epilog="Example:  scaffold plan transformer --target colab-t4")
 @click.argument("template")
 @target_options
+@set_option
 @output_options
 @click.pass_obj
-def command(output: Output, template: str, target: str, chosen: tuple[str, ...]) -> None:
+def command(output: Output, template: str, target: str, recording: Path | None, chosen: tuple[str, ...]) -> None:
     """Show the settings for a template on this machine, and why."""
     from scaffold.projects.plan import make_plan
     from scaffold.projects.template import load_template
 
-    plan = make_plan(load_template(template), machine_for(target), target, settings_from(chosen))
+    plan = make_plan(load_template(template), machine_for(target, recording), target, settings_from(chosen))
     output.emit(plan.to_json(), lambda: _show(output, plan))
 
 

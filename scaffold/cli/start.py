@@ -11,7 +11,7 @@ import click
 
 from scaffold.cli.new import references_of, show_created
 from scaffold.cli.output import Output, output_options
-from scaffold.cli.plan import machine_for, settings_from, target_options
+from scaffold.cli.plan import machine_for, set_option, settings_from, target_options
 from scaffold.cli.search import next_commands, show_result
 from scaffold.errors import ScaffoldError, UsageError
 
@@ -39,6 +39,7 @@ class _Way:
 @click.argument("topic")
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @target_options
+@set_option
 @click.option("--lang", "language", type=click.Choice(["en", "ko"]), default="en", help="Language of the README.")
 @click.option("--yes", is_flag=True, help="Ask nothing: take the best of everything.")
 @click.option("--offline", is_flag=True, help="Ask no server and clone nothing.")
@@ -50,6 +51,7 @@ def command(
     topic: str,
     directory: Path | None,
     target: str,
+    recording: Path | None,
     chosen: tuple[str, ...],
     language: str,
     yes: bool,
@@ -78,7 +80,7 @@ def command(
         destination = directory or _free_name(f"my-{way.template}")
         if not ask or click.confirm(f"Make a {way.template} project in {destination}?", default=True, err=True):
             choices = Choices(target, settings, language, git=not no_git)
-            created = create(starter, destination, machine_for(target), references_of(starter, 5), choices)
+            created = create(starter, destination, machine_for(target, recording), references_of(starter, 5), choices)
     document = {
         "topic": topic,
         "task": way.task,

@@ -72,7 +72,8 @@ def _from_node(source: Source, path: str, node: Node) -> Accelerator:
 
 def _banks(source: Source, path: str) -> int:
     banks = (words(source.read(f"{path}/mem_banks/{bank}/properties")) for bank in source.listdir(f"{path}/mem_banks"))
-    return sum(max(0, bank.get("size_in_bytes", 0)) for bank in banks if bank.get("heap_type") in _DEVICE_MEMORY)
+    sizes = [bank.get("size_in_bytes", 0) for bank in banks if bank.get("heap_type") in _DEVICE_MEMORY]
+    return sum(sizes) if all(size >= 0 and size % drm.PAGE == 0 for size in sizes) else 0
 
 
 def _from_adapter(source: Source, adapter: drm.Adapter) -> Accelerator:

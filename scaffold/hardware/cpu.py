@@ -106,7 +106,9 @@ def _logical_cores(source: Source, blocks: list[Block], online: frozenset[int] |
 
 def _is_whole(blocks: list[Block]) -> bool:
     """Whether these are all processors, not the first few of them as in a shortened recording."""
-    if blocks[-1].keys() != blocks[0].keys():
+    if blocks[-1].keys() != blocks[0].keys() or [integer(block["processor"]) for block in blocks] != [
+        *range(len(blocks))
+    ]:
         return False
     siblings = integer(blocks[0].get("siblings"))
     return len(blocks) > 1 if siblings is None else len(blocks) >= siblings

@@ -12,6 +12,8 @@ from scaffold.hardware.source import Source
 ROOT = "sys/class/drm"
 AMD = 0x1002
 INTEL = 0x8086
+# Device memory comes in whole pages: any other number was cut off.
+PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ def memory(source: Source, folder: str) -> tuple[int | None, int | None]:
     """An AMD adapter's own memory and what of it is free, in bytes."""
     total = integer(source.read(f"{folder}/mem_info_vram_total"))
     used = integer(source.read(f"{folder}/mem_info_vram_used"))
-    if not total or total < 0:
+    if not total or total < 0 or total % PAGE:
         return None, None
-    return total, total - used if used is not None and 0 <= used <= total else None
+    whole = used is not None and 0 <= used <= total and used % PAGE == 0
+    return total, total - used if used is not None and whole else None

@@ -93,7 +93,7 @@ def _without_nvidia_smi(source: Source, trouble: str | None) -> Found:
 
 def _driver_from_proc(source: Source) -> str | None:
     for path in ("proc/driver/nvidia/version", "sys/module/nvidia/version"):
-        match = re.search(r"(?:Kernel Module.*?\s|^)(\d{3,4}\.\d{1,3}(?:\.\d{1,3})?)\s", f"{source.read(path) or ''}\n")
+        match = re.search(r"(?:Kernel Module.*?\s|^)(\d{3,4}\.\d{1,3}(?:\.\d{1,3})?)\s", source.read(path) or "")
         if match:
             return match[1]
     return None

@@ -18,7 +18,9 @@ _MIB = 1024**2
 _DRIVER = re.compile(r"\d{3,4}\.\d{1,3}(?:\.\d{1,3})?")
 _CAPABILITY = re.compile(r"[1-9]\d?\.\d")
 _MEMORY = re.compile(r"(\d{1,9})(?: MiB)?")
-_NAME = re.compile(r"(?:NVIDIA|GeForce|Quadro|Tesla|TITAN|GRID|RTX|GTX|Graphics Device|Orin|Jetson)\b.*")
+_NAME = re.compile(
+    r"(?:NVIDIA|GeForce|Quadro|Tesla|TITAN|GRID|RTX|GTX|Graphics Device|Orin|Jetson)\b[\w ()/+.-]*", re.ASCII
+)
 _UNIT = re.compile(r"\s*\[[^\]]*\]$")
 
 
@@ -44,7 +46,7 @@ def read_csv(text: str) -> list[Card]:
         return []
     header = [_UNIT.sub("", value) for value in rows[0]]
     if not {"name", "gpu_name", "memory.total", "driver_version", "compute_cap"} & set(header):
-        return [card for card in map(_from_shapes, rows) if card != Card()]
+        return [card for card in map(_from_shapes, _without_cut_end(text, rows)) if card != Card()]
     cards = [_from_row(header, row) for row in rows[1:-1]]
     if len(rows) > 1:
         last = rows[-1]
@@ -111,21 +113,31 @@ def _column_size(text: str | None, *, in_units: bool) -> int | None:
 
 
 def _from_shapes(values: list[str]) -> Card:
-    def first(shape: re.Pattern[str]) -> str | None:
-        return next((value for value in values if shape.fullmatch(value)), None)
+    """A row without a header. A shape that two different values have tells neither of them."""
+
+    def only(shape: re.Pattern[str]) -> str | None:
+        found = {value for value in values if shape.fullmatch(value)}
+        return found.pop() if len(found) == 1 else None
 
     # An index is small; memory without its unit is not.
-    sizes = [int(match[1]) for match in map(_MEMORY.fullmatch, values) if match and (int(match[1]) >= 256)]
-    total = sizes[0] * _MIB if sizes else None
-    free = sizes[1] * _MIB if len(sizes) == 2 else None
+    sizes = [int(match[1]) * _MIB for match in map(_MEMORY.fullmatch, values) if match and int(match[1]) >= 256]
+    total = sizes[0] if 1 <= len(sizes) <= 3 else None
     return Card(
-        name=first(_NAME),
+        name=only(_NAME),
         memory_bytes=total,
-        memory_free_bytes=_free(free, total),
-        compute_capability=first(_CAPABILITY),
-        driver=first(_DRIVER),
-        mig_enabled="Enabled" in values,
+        memory_free_bytes=_free(sizes[1] if len(sizes) == 2 else None, total),
+        compute_capability=only(_CAPABILITY),
+        driver=only(_DRIVER),
+        mig_enabled="Enabled" in values and len(values) < 20,
     )
+
+
+def _without_cut_end(text: str, rows: list[list[str]]) -> list[list[str]]:
+    """The rows, without a last name or number that may go on: nvidia-smi ends its last line."""
+    last = rows[-1][-1]
+    if text.endswith("\n") or not (last.isdecimal() or _NAME.fullmatch(last)):
+        return rows
+    return [*rows[:-1], rows[-1][:-1]]
 
 
 def _from_element(gpu: Element, driver: str | None) -> Card:

@@ -1,25 +1,19 @@
 """Generating a project: all of it or nothing.
 
-Files are written into a staging folder beside the destination and renamed into place. The staging folder holds a lock;
-one that nobody holds was left by a run that was killed, and the next run in the same folder removes it.
+Files are written into a staging folder beside the destination and renamed into place.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from scaffold.errors import ScaffoldError, UsageError
 from scaffold.projects.provenance import generated_hashes
-
-_PREFIX = ".scaffold-new-"
-_LOCK = "lock"
+from scaffold.staging import staging_folder
 
 
 def check_destination(destination: Path, *, force: bool) -> None:
@@ -65,7 +59,7 @@ def write_project(
     adding = destination.is_dir() and any(destination.iterdir())
     made = _make_parents(destination.parent)
     try:
-        with _staging(destination.parent) as staging:
+        with staging_folder(destination.parent) as staging:
             project = staging / "project"
             _write_files(project, files)
             if finish and not adding:
@@ -106,63 +100,12 @@ def _make_parents(parent: Path) -> list[Path]:
     return made
 
 
-@contextmanager
-def _staging(parent: Path) -> Iterator[Path]:
-    _remove_abandoned(parent)
-    folder, lock = _locked_folder(parent)
-    try:
-        yield folder
-    finally:
-        lock.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _locked_folder(parent: Path) -> tuple[Path, IO[str]]:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        lock = (folder / _LOCK).open("w")
-        # Another run may have taken the new folder for an abandoned one before it was locked.
-        if _lock(lock) and (folder / _LOCK).exists():
-            return folder, lock
-        lock.close()
-
-
-def _remove_abandoned(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError), (folder / _LOCK).open("r+") as lock:
-            if _lock(lock):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lock(file: IO[str]) -> bool:
-    """Hold a lock until the file is closed or the process ends. False if somebody else holds it."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def _write_files(project: Path, files: Mapping[str, bytes]) -> None:
     project.mkdir()
-    project.chmod(0o777 & ~_umask())  # as mkdir would have made it; the staging folder around it is private
     for relative, content in files.items():
         path = project / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _rename(project: Path, destination: Path) -> None:

@@ -169,6 +169,8 @@ def _precision(device: str, card: Accelerator | None, machine: Machine, width: i
         return "fp32", "this CPU has matrix units for bf16, but this model is too small for them to pay"
     if "avx512_bf16" in features:
         return "fp32", "bf16 vectors without matrix units measured 0.3 to 0.6 × the speed of fp32"
+    if not features:
+        return "fp32", "what this CPU can do is unknown: fp32 is safe"
     return "fp32", "this CPU has no units for bf16: emulating it measured 12 × slower than fp32"
 
 

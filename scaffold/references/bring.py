@@ -4,46 +4,62 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scaffold.errors import RefusedError, ScaffoldError
 from scaffold.references.reference import Reference, failed
-from scaffold.references.staging import staging_folder
 from scaffold.repository import RepositoryName, RepositorySpec, same_address, shown
 from scaffold.settings import Settings
+from scaffold.staging import staging_folder
 from scaffold.vcs import Repositories
 
 Progress = Callable[[str, str, int, int], None]
 """Called from any thread with `owner/name`, the phase ("Receiving objects"), how much is done and how much there is."""
 
 
+Done = Callable[[Reference], None]
+"""Called with each reference as it ends, in the order in which they end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneJob:
+    """How repositories are brought.
+
+    Attributes:
+        directory: where the `owner/name` folders are.
+        lock_path: the lock file.
+        settings: which server gets the token, and which hosts are allowed.
+        jobs: how many at a time.
+        full: all history rather than one commit.
+        on_progress: called as git counts.
+        on_done: called as each ends.
+    """
+
+    directory: Path
+    lock_path: Path
+    settings: Settings
+    jobs: int = 4
+    full: bool = False
+    on_progress: Progress | None = None
+    on_done: Done | None = None
+
+
 class Bringer:
     """Brings one repository to its folder; safe to use from several threads.
 
     Args:
-        directory: where `owner/name` folders are.
-        settings: which server gets the token.
+        job: how.
         followed: by the key of a name, the ref that an earlier run brought and that counts where none is asked for.
-        full: all history rather than one commit.
-        on_progress: called as git counts.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        settings: Settings,
-        *,
-        followed: Mapping[str, str | None],
-        full: bool,
-        on_progress: Progress | None,
-    ) -> None:
-        self.git = Repositories(settings)
-        self._directory = directory
+    def __init__(self, job: CloneJob, followed: Mapping[str, str | None]) -> None:
+        self.git = Repositories(job.settings)
+        self._directory = job.directory
         self._followed = followed
-        self._full = full
-        self._on_progress = on_progress or (lambda repo, phase, count, total: None)
-        self._staging = directory
+        self._full = job.full
+        self._on_progress = job.on_progress or (lambda repo, phase, count, total: None)
+        self._staging = job.directory
 
     @contextlib.contextmanager
     def prepared(self) -> Iterator[None]:

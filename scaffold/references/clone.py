@@ -2,104 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from scaffold.errors import ScaffoldError, UsageError
-from scaffold.references.bring import Bringer, Progress
+from scaffold.references.bring import Bringer, CloneJob
 from scaffold.references.lock import Locked, read_lock, record, require_lock, spec_of
 from scaffold.references.reference import Reference, failed
 from scaffold.repository import RepositoryName, RepositorySpec, parse_spec, shown
-from scaffold.settings import Settings
 
-__all__ = ["Done", "Progress", "Reference", "clone_all", "clone_named", "restore"]
-
-Done = Callable[[Reference], None]
-"""Called with each reference as it ends, in the order in which they end."""
+__all__ = ["CloneJob", "Reference", "clone_all", "clone_named", "restore"]
 
 
-def clone_named(
-    texts: Sequence[str],
-    *,
-    directory: Path,
-    lock_path: Path,
-    settings: Settings,
-    ref: str | None = None,
-    jobs: int = 4,
-    full: bool = False,
-    on_progress: Progress | None = None,
-    on_done: Done | None = None,
-) -> list[Reference]:
+def clone_named(texts: Sequence[str], job: CloneJob, *, ref: str | None = None) -> list[Reference]:
     """As `clone_all`, for repositories as people write them. One that cannot be read fails alone.
 
     Args:
-        texts: names and addresses; `ref` is meant for those that name none themselves.
+        texts: names and addresses.
+        job: how to bring them.
+        ref: meant for those that name none themselves.
     """
     read: list[RepositorySpec | Reference] = []
     for text in texts:
         try:
-            spec = parse_spec(text, server_url=settings.server_url, allowed_hosts=settings.allowed_hosts)
+            spec = parse_spec(text, server_url=job.settings.server_url, allowed_hosts=job.settings.allowed_hosts)
         except ScaffoldError as error:
             unread = failed(shown(text), error)
             read.append(unread)
-            if on_done:
-                on_done(unread)
+            if job.on_done:
+                job.on_done(unread)
         else:
             read.append(replace(spec, ref=spec.ref or ref))
-    specs = [item for item in read if isinstance(item, RepositorySpec)]
-    cloned = clone_all(
-        specs,
-        directory=directory,
-        lock_path=lock_path,
-        settings=settings,
-        jobs=jobs,
-        full=full,
-        on_progress=on_progress,
-        on_done=on_done,
-    )
-    by_name = {spec.name.key: reference for spec, reference in zip(_unique(specs), cloned, strict=True)}
+    specs = _unique([item for item in read if isinstance(item, RepositorySpec)])
+    by_name = dict(zip([spec.name.key for spec in specs], clone_all(specs, job), strict=True))
     ordered = [item if isinstance(item, Reference) else by_name.pop(item.name.key, None) for item in read]
     return [reference for reference in ordered if reference is not None]
 
 
-def clone_all(
-    specs: Sequence[RepositorySpec],
-    *,
-    directory: Path,
-    lock_path: Path,
-    settings: Settings,
-    jobs: int = 4,
-    full: bool = False,
-    on_progress: Progress | None = None,
-    on_done: Done | None = None,
-) -> list[Reference]:
+def clone_all(specs: Sequence[RepositorySpec], job: CloneJob) -> list[Reference]:
     """Bring repositories to `directory/owner/name`, several at a time, and pin them in the lock file.
 
     What is there already is moved forward if it is behind, and left alone where the user has changed it. One that
     fails never stops the others: it comes back with the reason. After Ctrl-C only complete ones are there.
 
-    Args:
-        specs: what to bring; a repository that is named twice is brought once.
-        jobs: how many at a time.
-        full: all history rather than one commit.
-
     Returns:
-        One reference for each repository, in the order given.
+        One reference for each repository, in the order given; one that is named twice is brought once.
 
     Raises:
         UsageError: one repository was asked for with two refs.
         ScaffoldError: the lock file is damaged, or the folder or the lock file cannot be written.
     """
     wanted = _unique(specs)
-    pinned = read_lock(lock_path, settings)
-    followed = {key: entry.ref for key, entry in pinned.items()}
-    bringer = Bringer(directory, settings, followed=followed, full=full, on_progress=on_progress)
+    if not wanted:
+        return []
+    # Nothing is brought that could not be pinned afterwards.
+    record(job.lock_path, [])
+    bringer = Bringer(job, {key: entry.ref for key, entry in read_lock(job.lock_path).items()})
     done: dict[RepositoryName, Reference] = {}
     try:
-        _bring_all(wanted, bringer, jobs, done, on_done)
+        _bring_all(wanted, bringer, job, done)
     finally:
         today = datetime.now(UTC).date().isoformat()
         pins = [
@@ -107,37 +70,33 @@ def clone_all(
             for spec in wanted
             if (reference := done.get(spec.name)) and reference.commit and not reference.error
         ]
-        record(lock_path, pins, settings)
+        record(job.lock_path, pins)
     return [done[spec.name] for spec in wanted]
 
 
-def restore(
-    names: Sequence[RepositoryName],
-    *,
-    directory: Path,
-    lock_path: Path,
-    settings: Settings,
-    jobs: int = 4,
-    full: bool = False,
-    on_progress: Progress | None = None,
-    on_done: Done | None = None,
-) -> list[Reference]:
+def restore(names: Sequence[RepositoryName], job: CloneJob) -> list[Reference]:
     """Bring exactly the commits that the lock file pins: of the repositories named, or of all.
 
     Raises:
         NotFoundError: there is no lock file.
-        ScaffoldError: as `clone_all`.
+        UsageError: a repository is named that it does not pin.
+        ScaffoldError: the lock file is damaged, or the folder cannot be written.
     """
-    pinned = require_lock(lock_path, settings)
+    pinned = require_lock(job.lock_path)
     unknown = [name for name in names if name.key not in pinned]
     if unknown:
-        raise UsageError(f"{lock_path} does not pin {unknown[0]}", hint="clone it without --locked first")
-    entries = [pinned[name.key] for name in names] or [pinned[key] for key in sorted(pinned)]
-    specs = _unique([spec_of(entry) for entry in entries])
+        raise UsageError(f"{job.lock_path} does not pin {unknown[0]}", hint="clone it without --locked first")
+    entries = [pinned[key] for key in dict.fromkeys(name.key for name in names) or sorted(pinned)]
     done: dict[RepositoryName, Reference] = {}
-    bringer = Bringer(directory, settings, followed={}, full=full, on_progress=on_progress)
-    _bring_all(specs, bringer, jobs, done, on_done)
-    return [done[spec.name] for spec in specs]
+    specs = []
+    for entry in entries:
+        try:
+            specs.append(spec_of(entry, job.settings))
+        except ScaffoldError as error:
+            done[entry.repo] = failed(str(entry.repo), error)
+    if specs:
+        _bring_all(specs, Bringer(job, {}), job, done)
+    return [done[entry.repo] for entry in entries]
 
 
 def _unique(specs: Sequence[RepositorySpec]) -> list[RepositorySpec]:
@@ -152,21 +111,15 @@ def _unique(specs: Sequence[RepositorySpec]) -> list[RepositorySpec]:
 
 
 def _bring_all(
-    specs: Sequence[RepositorySpec],
-    bringer: Bringer,
-    jobs: int,
-    done: dict[RepositoryName, Reference],
-    on_done: Done | None,
+    specs: Sequence[RepositorySpec], bringer: Bringer, job: CloneJob, done: dict[RepositoryName, Reference]
 ) -> None:
-    if not specs:
-        return
-    with bringer.prepared(), ThreadPoolExecutor(max(1, min(jobs, len(specs)))) as pool:
+    with bringer.prepared(), ThreadPoolExecutor(max(1, min(job.jobs, len(specs)))) as pool:
         futures: dict[Future[Reference], RepositorySpec] = {pool.submit(bringer.bring, spec): spec for spec in specs}
         try:
             for future in as_completed(futures):
                 done[futures[future].name] = future.result()
-                if on_done:
-                    on_done(future.result())
+                if job.on_done:
+                    job.on_done(future.result())
         except BaseException:
             bringer.git.stop()
             pool.shutdown(cancel_futures=True)

@@ -6,16 +6,15 @@ import contextlib
 import json
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaffold.errors import NotFoundError, ScaffoldError
-from scaffold.references.staging import held
-from scaffold.repository import RepositoryName, RepositorySpec, is_commit, parse_spec, same_address
+from scaffold.errors import NotFoundError, RefusedError, ScaffoldError
+from scaffold.repository import RepositoryName, RepositorySpec, check_ref, is_commit, parse_name, parse_spec
 from scaffold.settings import Settings
+from scaffold.staging import held
 
-LOCK_NAME = "references.lock"
 _HEADER = """\
 # Made by `scaffold clone`. `scaffold clone --locked` brings exactly these commits back.
 version = 1
@@ -33,14 +32,26 @@ class Locked:
     ref: str | None = None
 
 
-def read_lock(path: Path, settings: Settings) -> dict[str, Locked]:
-    """What a lock file pins, by the key of the repository's name. A file that is not there pins nothing.
+def spec_of(entry: Locked, settings: Settings) -> RepositorySpec:
+    """The locked commit as something to fetch.
 
-    Addresses pass the same gate as those a person types: a lock file from elsewhere leads to no other host.
+    Its address passes the same gate as one a person types: a lock file from elsewhere leads to no other host.
+
+    Raises:
+        RefusedError: the address is unsafe, on a host that is not allowed, or another repository's.
+        UsageError: it is no address.
+    """
+    spec = parse_spec(entry.url, server_url=settings.server_url, allowed_hosts=settings.allowed_hosts)
+    if not spec.name.same_as(entry.repo):
+        raise RefusedError(f"refused {entry.repo}: its address in the lock file is that of {spec.name}")
+    return RepositorySpec(entry.repo, spec.url, entry.commit)
+
+
+def read_lock(path: Path) -> dict[str, Locked]:
+    """What a lock file pins, by the key of the repository's name. A file that is not there pins nothing.
 
     Raises:
         ScaffoldError: the file is damaged; the message names file and reason.
-        RefusedError: an address in it is unsafe or on a host that is not allowed.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -57,23 +68,23 @@ def read_lock(path: Path, settings: Settings) -> dict[str, Locked]:
     entries = document.get("references", [])
     if not isinstance(entries, list):
         raise _damaged(path, "`references` is not a list of tables")
-    locked = [_entry(path, number, entry, settings) for number, entry in enumerate(entries, 1)]
+    locked = [_entry(path, number, entry) for number, entry in enumerate(entries, 1)]
     return {entry.repo.key: entry for entry in locked}
 
 
-def require_lock(path: Path, settings: Settings) -> dict[str, Locked]:
+def require_lock(path: Path) -> dict[str, Locked]:
     """As `read_lock`, for whoever needs one.
 
     Raises:
         NotFoundError: the file is not there or pins nothing.
     """
-    locked = read_lock(path, settings)
+    locked = read_lock(path)
     if not locked:
         raise NotFoundError(f"{path} is not there or pins nothing", hint="run `scaffold clone OWNER/NAME` first")
     return locked
 
 
-def record(path: Path, references: Iterable[Locked], settings: Settings) -> None:
+def record(path: Path, references: Iterable[Locked]) -> None:
     """Add references to a lock file, or bring them up to date in it; all others stay as they are.
 
     The file is replaced as a whole, and runs that end at the same time wait for one another. A reference that did not
@@ -83,18 +94,22 @@ def record(path: Path, references: Iterable[Locked], settings: Settings) -> None
         ScaffoldError: the file is damaged or cannot be written.
     """
     new = {entry.repo.key: entry for entry in references}
-    if not new:
-        return
+    with _guarded(path):
+        before = read_lock(path)
+        moved = {key: entry for key, entry in new.items() if not _same(before.get(key), entry)}
+        if moved:
+            _write(path, {**before, **moved})
+
+
+@contextlib.contextmanager
+def _guarded(path: Path) -> Iterator[None]:
     try:
         with held(path.with_name(f".{path.name}.guard"), wait=True):
-            before = read_lock(path, settings)
-            moved = {key: entry for key, entry in new.items() if not _same(before.get(key), entry)}
-            if moved:
-                _write(path, {**before, **moved})
+            yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ScaffoldError(
-            f"{path}: could not be written: {reason}", hint="make room or let it be written, then run the same again"
+            f"{path} cannot be written: {reason}", hint="make room or let it be written, then run the same again"
         ) from error
 
 
@@ -123,7 +138,7 @@ def _table(entry: Locked) -> str:
     return "\n[[references]]\n" + "\n".join(lines) + "\n"
 
 
-def _entry(path: Path, number: int, entry: object, settings: Settings) -> Locked:
+def _entry(path: Path, number: int, entry: object) -> Locked:
     where = f"entry {number}"
     if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
         raise _damaged(path, f"{where} is not a table of texts")
@@ -132,18 +147,12 @@ def _entry(path: Path, number: int, entry: object, settings: Settings) -> Locked
         raise _damaged(path, f"{where} has no {missing[0]}")
     if not is_commit(entry["commit"]):
         raise _damaged(path, f"{where}: {entry['commit']!r} is not a full commit")
-    spec = parse_spec(entry["url"], server_url=settings.server_url, allowed_hosts=settings.allowed_hosts)
-    if str(spec.name) != entry["repo"] or not same_address(spec.url, entry["url"]):
-        raise _damaged(path, f"{where}: {entry['repo']!r} and its url name different repositories")
-    named = parse_spec(
-        f"{entry['repo']}@{entry['ref']}" if entry.get("ref") else entry["repo"], server_url=settings.server_url
-    )
-    return Locked(spec.name, spec.url, entry["commit"], entry["date"], named.ref)
-
-
-def spec_of(entry: Locked) -> RepositorySpec:
-    """The locked commit as something to fetch."""
-    return RepositorySpec(entry.repo, entry.url, entry.commit)
+    try:
+        repo = parse_name(entry["repo"])
+        ref = check_ref(entry["ref"]) if "ref" in entry else None
+    except ScaffoldError as error:
+        raise _damaged(path, f"{where}: {error.message}") from error
+    return Locked(repo, entry["url"], entry["commit"], entry["date"], ref)
 
 
 def _damaged(path: Path, reason: str) -> ScaffoldError:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,21 +110,13 @@ class Runner:
             GitFailed: it ended with an error, or took too long.
         """
         process = self._start([*options, *(["--", *operands] if operands else [])], folder, extra or {})
-        late = threading.Event()
-
-        def end_late() -> None:
-            late.set()
-            _end([process])
-
-        timer = threading.Timer(seconds, end_late)
-        timer.start()
         try:
-            stdout, stderr = _listen(process, on_progress) if on_progress else process.communicate()
+            with _limited(process, seconds) as late:
+                stdout, stderr = _listen(process, on_progress) if on_progress else process.communicate()
         except BaseException:
             _end([process])
             raise
         finally:
-            timer.cancel()
             with self._lock:
                 self._running.discard(process)
         if process.returncode != 0:
@@ -161,6 +153,23 @@ class Runner:
             self._stopped = True
             running = list(self._running)
         _end(running)
+
+
+@contextlib.contextmanager
+def _limited(process: Popen[bytes], seconds: float) -> Iterator[threading.Event]:
+    """End a process that takes too long. The event says that it did."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        _end([process])
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def _listen(process: Popen[bytes], on_progress: Progress) -> tuple[bytes, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 _PREFIX = ".scaffold-"
 _LOCK_SUFFIX = ".lock"
+_OURS = re.compile(r"\.scaffold-[0-9a-f]{12}(?:\.lock)?")
 _SWEEP_SECONDS = 3.0
 
 
@@ -97,6 +99,8 @@ def _lock(file: int) -> bool:
 def _sweep(parent: Path) -> None:
     """Remove the staging folders that nobody holds."""
     for folder in parent.glob(f"{_PREFIX}*"):
+        if not _OURS.fullmatch(folder.name):
+            continue
         lock = folder if folder.name.endswith(_LOCK_SUFFIX) else folder.with_name(folder.name + _LOCK_SUFFIX)
         with contextlib.suppress(OSError), held(lock) as mine:
             if mine:

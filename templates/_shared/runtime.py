@@ -1,0 +1,297 @@
+"""What a training script needs around its model: device, checkpoints, metrics, progress.
+
+Nothing in this file knows which model is trained. Skim it; the lesson is in the other files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+
+from settings import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """Where the model runs and in which numbers; `note` says what had to differ from the settings, and why."""
+
+    device: torch.device
+    precision: str  # fp32, bf16 or fp16
+    dtype: torch.dtype  # what autocast computes in
+    note: str | None
+
+
+def choose_device(device: str, precision: str, *, tf32: bool = False) -> Device:
+    """The configured device and precision, or the nearest that this machine really has.
+
+    bf16 counts only where the hardware has units for it (emulated it is slower than fp32); fp16 stays off the CPU.
+    """
+    notes = []
+    found = torch.accelerator.current_accelerator(check_available=True)
+    kind = found.type if found and device != "cpu" else "cpu"
+    if kind != device:
+        notes.append(f"config.toml asks for {device}, which torch does not find here: running on {kind}")
+    if (precision == "bf16" and not _has_bf16(kind)) or (precision == "fp16" and kind == "cpu"):
+        notes.append(f"config.toml asks for {precision}, which is slow on this {kind}: computing in fp32")
+        precision = "fp32"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return Device(torch.device(kind), precision, dtype, "; ".join(notes) or None)
+
+
+def _has_bf16(kind: str) -> bool:
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return kind != "cpu" or any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def autocast(dev: Device) -> torch.autocast:
+    """A context that computes in the device's precision; with fp32 it does nothing."""
+    return torch.autocast(dev.device.type, dtype=dev.dtype, enabled=dev.precision != "fp32")
+
+
+def scaler_for(dev: Device) -> torch.amp.GradScaler:
+    """fp16 gradients vanish unless the loss is scaled up first; for other precisions the scaler does nothing."""
+    return torch.amp.GradScaler(dev.device.type, enabled=dev.precision == "fp16")
+
+
+def set_threads(count: int) -> int:
+    """Compute on `count` CPU threads (0: torch decides) and return the number in use.
+
+    OMP_NUM_THREADS in the environment wins, so that a busy machine can be spared without an edit.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count > 0 and not os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(min(count, usable))
+    return torch.get_num_threads()
+
+
+def free_memory(dev: Device) -> int | None:
+    """Bytes that are free on the device right now; None where the system does not tell."""
+    if dev.device.type in ("cuda", "xpu"):
+        return int(torch.accelerator.get_memory_info(dev.device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    with contextlib.suppress(OSError, ValueError):  # a container's limit; the word "max" means that there is none
+        group = Path("/sys/fs/cgroup")
+        cache = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+        used = int((group / "memory.current").read_text(encoding="ascii")) - int(cache["inactive_file"])
+        free = min(free, int((group / "memory.max").read_text(encoding="ascii")) - used)
+    return free
+
+
+def fit_micro_batch(effective: int, micro: int, needs: Callable[[int], int], dev: Device) -> int:
+    """The largest micro-batch, at most `micro`, that divides the effective batch and fits into free memory.
+
+    `needs(n)` estimates the bytes that n samples take. Gradients are summed over effective / micro steps, so a smaller
+    micro-batch costs speed and changes nothing else.
+    """
+    free = free_memory(dev)
+    sizes = [size for size in range(min(micro, effective), 0, -1) if effective % size == 0]
+    return next((size for size in sizes if free is None or needs(size) <= 0.8 * free), 1)
+
+
+def seed_everything(seed: int) -> None:
+    """Start the random generators of Python and torch (on every device) from one number."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill. It becomes `path` when the block ends well; when it fails `path` stays as it was."""
+    fresh, old = path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)  # killed right here, the checkpoint is `old`: _existing() knows
+    fresh.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _existing(path: Path) -> Path:
+    for folder in (path, path.with_name(path.name + ".old")):
+        if (folder / "checkpoint.json").is_file():
+            return folder
+    raise UserError(f"there is no checkpoint in {path}; run train.py first")
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    model: torch.nn.Module,
+    step: int,
+    extra: Mapping[str, Any],
+    also: Callable[[Path], object] | None = None,
+    **stateful: Any,
+) -> None:
+    """Write the folder `path`: model.safetensors, checkpoint.json (step, extra) and state.pt, all of it or nothing.
+
+    `extra` is plain JSON data. `stateful` are objects with a state_dict (optimizer=, scheduler=, scaler=); state.pt
+    holds theirs and the random generators', so that a resumed run goes on exactly as if it had never stopped.
+    `also(folder)` may add files of its own.
+    """
+    device = next(model.parameters()).device
+    state = {"python": random.getstate(), "torch": torch.get_rng_state()}
+    if device.type != "cpu":
+        state["device"] = torch.get_device_module(device).get_rng_state()
+    with replace_folder(path) as folder:
+        if also:
+            also(folder)
+        save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
+        torch.save({"random": state} | {name: it.state_dict() for name, it in stateful.items()}, folder / "state.pt")
+        document = json.dumps({"step": step, "extra": extra}, ensure_ascii=False, indent=1)
+        (folder / "checkpoint.json").write_text(document, encoding="utf-8")
+
+
+def read_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
+    """(step, extra) of a checkpoint, read without its weights. Raises UserError when there is none."""
+    document = json.loads((_existing(path) / "checkpoint.json").read_text(encoding="utf-8"))
+    return document["step"], document["extra"]
+
+
+def load_checkpoint(path: Path, *, model: torch.nn.Module, **stateful: Any) -> tuple[int, dict[str, Any]]:
+    """Put a checkpoint's weights into `model` and return (step, extra).
+
+    With the objects that were saved (optimizer=, scheduler=, scaler=) their state and that of the random generators
+    comes back too. Raises UserError when there is no checkpoint or it is of another model.
+    """
+    folder, device = _existing(path), next(model.parameters()).device
+    try:
+        load_model(model, str(folder / "model.safetensors"), device=str(device))
+        if stateful:
+            state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+            for name, it in stateful.items():
+                it.load_state_dict(state[name])
+            random.setstate(state["random"]["python"])
+            torch.set_rng_state(state["random"]["torch"])
+            if device.type != "cpu" and "device" in state["random"]:
+                torch.get_device_module(device).set_rng_state(state["random"]["device"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise UserError(f"{folder} does not fit the settings in config.toml, train anew: {error}") from None
+    return read_checkpoint(path)
+
+
+class Metrics:
+    """A file of one JSON object per line, and the curves drawn from it.
+
+    The keys that `plot` knows are step, train_loss, validation_loss and score.
+    """
+
+    def __init__(self, path: Path, *, resume: bool = False) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            path.write_text("", encoding="utf-8")
+
+    def write(self, **values: float) -> None:
+        """Append one row; it is on the disk when this returns."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def rows(self) -> list[dict[str, float]]:
+        """The rows in order of step. A step that was repeated after a resume counts once."""
+        rows: dict[float, dict[str, float]] = {}
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            rows[row["step"]] = rows.get(row["step"], {}) | row
+        return [rows[step] for step in sorted(rows)]
+
+    def plot(self, png: Path, *, score: str, loss: str = "loss") -> None:
+        """Draw training and validation loss and, where rows have one, the score called `score`."""
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+        figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+        for axes, key in ((left, "train_loss"), (left, "validation_loss"), (right, "score")):
+            points = [(row["step"], row[key]) for row in self.rows() if key in row]
+            if points:
+                label = "training" if key == "train_loss" else "validation"
+                axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else "")
+        for axes, name in ((left, loss), (right, score)):
+            axes.set(xlabel="step", ylabel=name, title=f"{name} by step")
+            axes.grid(alpha=0.3)
+            if axes.lines:
+                axes.legend()
+        figure.savefig(png, dpi=120)
+        pyplot.close(figure)
+
+
+class Progress:
+    """How far, how fast, how long still: one line kept up to date at a terminal, else a line every `every` seconds."""
+
+    def __init__(self, total: int, *, start: int = 0, unit: str = "tokens", every: float = 10.0) -> None:
+        self.total, self.unit = total, unit
+        self.live = sys.stderr.isatty()
+        self.every = 0.2 if self.live else every
+        self.begun = self.shown = time.monotonic()
+        self.start, self.amount = start, 0.0
+
+    def update(self, step: int, loss: float, amount: float, *, seconds_left: float | None = None) -> None:
+        """Count `amount` more units; `seconds_left` is the time limit's rest, when there is a limit."""
+        self.amount += amount
+        now = time.monotonic()
+        if now - self.shown < self.every and step < self.total:
+            return
+        self.shown, elapsed = now, max(now - self.begun, 1e-9)
+        left = elapsed / max(step - self.start, 1) * (self.total - step)
+        left = left if seconds_left is None else max(0.0, min(left, seconds_left))
+        self._write(
+            f"step {step}/{self.total}  loss {loss:.4f}  {self.amount / elapsed:,.0f} {self.unit}/s  "
+            f"{int(left) // 60}:{int(left) % 60:02d} left"
+        )
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        if self.live:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+        print(text, flush=True)
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{line}" if self.live else f"{line}\n")
+        sys.stderr.flush()
+
+
+class StopRequest:
+    """Set by Ctrl-C or a polite kill, so that a loop can end between two steps and save; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> StopRequest:
+        self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, *_: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True

@@ -1,0 +1,65 @@
+"""A git host on this machine, and `scaffold clone` against it as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scaffold.settings import Settings
+from tests.git_server import GitServer, serve
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitServer]:
+    """The host that `owner/name` means in a test."""
+    with serve(tmp_path_factory.mktemp("host")) as host:
+        monkeypatch.setenv("GITHUB_SERVER_URL", host.url)
+        yield host
+
+
+@pytest.fixture
+def settings(server: GitServer) -> Settings:
+    return Settings(server_url=server.url)
+
+
+@pytest.fixture
+def start(in_tmp: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts `scaffold clone` in the test's working directory."""
+
+    def call(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "scaffold", "clone", *arguments],
+            cwd=in_tmp,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return call
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What staging left behind below a folder."""
+    return list(folder.rglob(".scaffold-*")) + list(folder.rglob(".references.lock*"))
+
+
+def processes_about(text: str) -> list[str]:
+    """The command lines of running processes that mention a text. Linux only."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if text in line:
+            found.append(line)
+    return found
