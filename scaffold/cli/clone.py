@@ -74,7 +74,7 @@ def command(
             output.emit({"references": [failed(text, error).to_json() for text in texts]}, lambda: None)
         raise
     output.emit({"references": [item.to_json() for item in references]}, lambda: _show(output, references))
-    _explain(output, references)
+    explain(output, references)
     return exit_code(references)
 
 
@@ -160,7 +160,8 @@ def _show(output: Output, references: Sequence[Reference]) -> None:
     output.line(f"Their commits are pinned in {_LOCK_NAME}: `scaffold clone --locked` brings the same ones elsewhere.")
 
 
-def _explain(output: Output, references: Sequence[Reference]) -> None:
+def explain(output: Output, references: Sequence[Reference]) -> None:
+    """Why references failed or were left as they are, on stderr."""
     for item in references:
         if item.error is None:
             continue

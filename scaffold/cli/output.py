@@ -78,7 +78,7 @@ class Output:
         self.line(text, style="bold")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | None]], styles: Sequence[str] = ()) -> None:
-        """A table; unknown cells are shown as `-`. The last column takes what width is left.
+        """A table; unknown cells are shown as `-`.
 
         Args:
             columns: headings.
@@ -124,9 +124,8 @@ class Output:
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for number, column in enumerate(columns):
-            last = number == len(columns) - 1
             style = styles[number] if number < len(styles) else ""
-            table.add_column(column, style=style, overflow="fold", ratio=1 if last else None)
+            table.add_column(column, style=style, overflow="fold")
         for row in rows:
             table.add_row(*row)
         self._rich().print(table)

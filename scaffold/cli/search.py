@@ -9,7 +9,8 @@ import click
 from scaffold.cli.output import Output, output_options
 
 if TYPE_CHECKING:
-    from scaffold.discovery.search import Hit, SearchResult, Sort
+    from scaffold.discovery.matching import Hit
+    from scaffold.discovery.search import SearchResult, Sort
 
 
 @click.command(

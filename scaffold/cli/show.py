@@ -9,7 +9,7 @@ import click
 from scaffold.cli.output import Output, output_options
 
 if TYPE_CHECKING:
-    from scaffold.discovery.search import Hit
+    from scaffold.discovery.matching import Hit
 
 
 @click.command(epilog="Example:  scaffold show huggingface/transformers")

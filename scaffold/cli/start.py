@@ -118,14 +118,16 @@ def _clone_best(output: Output, result: SearchResult, *, ask: bool) -> list[Refe
     names = names[:_CLONED]
     if not names or (ask and not click.confirm(f"Clone {', '.join(names)}?", default=True, err=True)):
         return []
-    from scaffold.cli.clone import clone_names
+    from scaffold.cli.clone import clone_names, explain
 
     try:
-        return clone_names(output, names)
+        references = clone_names(output, names)
     except ScaffoldError as error:
         # The starter does not depend on the references.
         output.note(f"No references were cloned: {error.message}. {error.hint or ''}".strip())
         return []
+    explain(output, references)
+    return references
 
 
 def _free_name(name: str) -> Path:

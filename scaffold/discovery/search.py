@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from scaffold.discovery import ranking
+from scaffold.discovery.matching import Hit, hit_from_row, matching_hits
 from scaffold.discovery.query import Query, understand
-from scaffold.discovery.words import bigrams, fold, is_cjk, nearest
+from scaffold.discovery.words import fold, nearest
 from scaffold.errors import NotFoundError, UsageError
 
 Sort = Literal["best", "stars", "updated", "name"]
-_SERVER = "https://github.com"
 
 
 @dataclass(frozen=True)
@@ -26,32 +25,6 @@ class Filters:
     language: str | None = None
     license: str | None = None
     min_stars: int | None = None
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One ranked result. What is not known is None."""
-
-    repo: str
-    kind: str
-    title: str
-    description: str | None
-    url: str
-    tasks: tuple[str, ...]
-    stars: int | None
-    license: str | None
-    language: str | None
-    archived: bool | None
-    pushed_at: str | None
-    cited_by: int
-    score: float
-    sources: tuple[str, ...]
-    why: str
-    successor: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The `hit` document of the JSON contract."""
-        return {**self.__dict__, "tasks": list(self.tasks), "sources": list(self.sources)}
 
 
 @dataclass(frozen=True)
@@ -77,14 +50,6 @@ class SearchResult:
         }
 
 
-@dataclass
-class _Candidate:
-    row: sqlite3.Row
-    places: list[int | None] = field(default_factory=list)
-    bm25: float = 0.0
-    matched: list[str] = field(default_factory=list)
-
-
 def search(
     connection: sqlite3.Connection, text: str, filters: Filters | None = None, sort: Sort = "best", limit: int = 20
 ) -> SearchResult:
@@ -100,9 +65,7 @@ def search(
         raise UsageError("the query is empty", hint="Say what you want to do: scaffold search nlp")
     query = understand(connection, text)
     notices = [f"“{typed}” is not known; showing “{meant}”." for typed, meant in query.corrections]
-    candidates = _candidates(connection, query)
-    # Among equals the catalog's own order decides: whoever curates it puts the best first.
-    hits = sorted(_hits(query, sorted(candidates, key=lambda it: it.row["id"])), key=lambda hit: -hit.score)
+    hits = matching_hits(connection, query)
     kept, unknown_stars = _filter(hits, filters)
     if unknown_stars:
         notices.append(f"{unknown_stars} hits with unknown stars are left out by --min-stars.")
@@ -131,7 +94,7 @@ def find(connection: sqlite3.Connection, repo: str) -> Hit:
         near = near or nearest(repo.casefold(), [known.casefold() for known in repos], 3)
         hint = f"Did you mean {', '.join(near)}?" if near else f"Try: scaffold search {name}"
         raise NotFoundError(f"the index does not know {repo}", hint=hint)
-    return _hit(row, score=1.0, why="named by you")
+    return hit_from_row(row, score=1.0, why="named by you")
 
 
 def resolve_task(connection: sqlite3.Connection, name: str) -> str:
@@ -169,100 +132,6 @@ def references_for(connection: sqlite3.Connection, tasks: Sequence[str], limit: 
                 if not hit.successor and not hit.archived:
                     found.setdefault(hit.repo, hit)
     return list(found.values())[:limit]
-
-
-def _candidates(connection: sqlite3.Connection, query: Query) -> list[_Candidate]:
-    found: dict[int, _Candidate] = {}
-
-    def candidate(row: sqlite3.Row) -> _Candidate:
-        return found.setdefault(row["id"], _Candidate(row, [None] * len(query.tasks)))
-
-    for number, task in enumerate(query.tasks):
-        for row in connection.execute(
-            "SELECT documents.*, place FROM document_tasks JOIN documents ON documents.id = document WHERE task = ?",
-            (task,),
-        ):
-            candidate(row).places[number] = row["place"]
-    weights = ", ".join(str(weight) for weight in ranking.COLUMN_WEIGHTS.values())
-    for word in query.words:
-        for row in connection.execute(
-            f"SELECT documents.*, bm25(words, {weights}) AS bm25 FROM words"
-            " JOIN documents ON documents.id = words.rowid WHERE words MATCH ?",
-            (_match_expression(word),),
-        ):
-            hit = candidate(row)
-            hit.bm25 -= row["bm25"]  # FTS5's bm25 is better the more negative it is
-            hit.matched.append(word)
-    return list(found.values())
-
-
-def _match_expression(word: str) -> str:
-    """FTS5 for one word: its prefixes, or for CJK all its letter pairs. Quoted, so that no operator can slip in."""
-    if any(is_cjk(char) for char in word):
-        pairs = bigrams(word) or [word]
-        return "cjk : (" + " AND ".join(f'"{pair}"' for pair in pairs) + f') OR "{word}"*'
-    return f'"{word}"*'
-
-
-def _hits(query: Query, candidates: list[_Candidate]) -> list[Hit]:
-    best = max((candidate.bm25 for candidate in candidates), default=0.0)
-    hits = []
-    for candidate in candidates:
-        row = candidate.row
-        coverage = len(candidate.matched) / len(query.words) if query.words else 1.0
-        if not query.tasks and coverage < 0.5:
-            continue  # one word in three is no match
-        signals = ranking.Signals(
-            task_places=tuple(candidate.places),
-            text=candidate.bm25 / best if best > 0 else 0.0,
-            coverage=coverage,
-            grade=row["grade"],
-            archived=bool(row["archived"]),
-            succeeded=row["successor"] is not None,
-            cited_by=row["cited_by"],
-        )
-        hits.append(_hit(row, score=round(ranking.score(signals), 4), why=_why(query, candidate)))
-    return hits
-
-
-def _hit(row: sqlite3.Row, *, score: float, why: str) -> Hit:
-    return Hit(
-        repo=row["repo"],
-        kind=row["kind"],
-        title=row["title"],
-        description=row["description"],
-        url=f"{_SERVER}/{row['repo']}",
-        tasks=tuple(json.loads(row["tasks"])),
-        stars=row["stars"],
-        license=row["license"],
-        language=row["language"],
-        archived=None if row["archived"] is None else bool(row["archived"]),
-        pushed_at=row["pushed_at"],
-        cited_by=row["cited_by"],
-        score=score,
-        sources=tuple(json.loads(row["sources"])),
-        why=why,
-        successor=row["successor"],
-    )
-
-
-def _why(query: Query, candidate: _Candidate) -> str:
-    reasons = []
-    served = [task for task, place in zip(query.tasks, candidate.places, strict=True) if place == 0]
-    also = [task for task, place in zip(query.tasks, candidate.places, strict=True) if place]
-    if served:
-        reasons.append(f"made for {' and '.join(served)}")
-    if also:
-        reasons.append(f"also for {' and '.join(also)}")
-    if candidate.matched:
-        reasons.append("holds " + ", ".join(f"“{word}”" for word in candidate.matched))
-    if candidate.row["grade"] == 3:
-        reasons.append("a first choice in the catalog")
-    if candidate.row["archived"]:
-        reasons.append("archived")
-    if candidate.row["successor"]:
-        reasons.append(f"succeeded by {candidate.row['successor']}")
-    return "; ".join(reasons)
 
 
 def _filter(hits: list[Hit], filters: Filters) -> tuple[list[Hit], int]:

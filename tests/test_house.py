@@ -1,0 +1,84 @@
+"""The rules of the house, read off the code: who may import whom, and who may talk."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+PACKAGE = REPOSITORY / "scaffold"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+BELOW_CLI = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] not in ("cli", "__main__.py")]
+
+# Each room and what it may import of scaffold besides itself. Arrows run down only.
+_GROUND = {"errors", "paths", "settings", "repository", "staging", ""}
+_ARROWS = {
+    "discovery": _GROUND,
+    "references": _GROUND | {"vcs"},
+    "projects": _GROUND | {"hardware", "vcs"},
+    "hardware": {"errors", "paths", "settings"},
+    "vcs": {"errors", "paths", "settings", "repository"},
+    "staging": set(),
+    "repository": {"errors"},
+    "settings": {"errors"},
+    "paths": set(),
+    "errors": set(),
+}
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if _room(path) in _ARROWS], ids=_name)
+def test_arrows_run_down_only(path: Path) -> None:
+    room = _room(path)
+    for imported in _imports(path):
+        if imported.startswith("scaffold."):
+            other = imported.split(".")[1]
+            own_version = other == "__version__"
+            assert other == room or own_version or other in _ARROWS[room], f"{room} must not import {imported}"
+
+
+@pytest.mark.parametrize("path", BELOW_CLI, ids=_name)
+def test_nothing_below_the_command_line_prints_asks_or_exits(path: Path) -> None:
+    assert not {"click", "rich"} & {name.split(".")[0] for name in _imports(path)}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in {"print", "input", "sys.exit", "exit", "quit", "os._exit"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_only_one_module_calls_git(path: Path) -> None:
+    if _room(path) != "vcs":
+        assert "git" not in {name.split(".")[0] for name in _imports(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_modules_stay_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_nothing_names_the_machine_it_was_made_on() -> None:
+    templates = (path for path in (REPOSITORY / "templates").rglob("*") if path.suffix in (".py", ".j2", ".yaml"))
+    for path in (*MODULES, *REPOSITORY.glob("*.md"), *templates):
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            assert "/work/" not in text, path
+            assert "/root/" not in text, path
