@@ -59,6 +59,7 @@ def matching_hits(connection: sqlite3.Connection, query: Query) -> list[Hit]:
             continue  # one word in three is no match
         signals = ranking.Signals(
             task_places=tuple(candidate.places),
+            words=bool(query.words),
             text=candidate.bm25 / best if best > 0 else 0.0,
             coverage=coverage,
             grade=row["grade"],

@@ -9,9 +9,11 @@ from scaffold.discovery.words import fold, is_cjk, nearest, split
 
 # Words that are in nearly every query and name nothing.
 _FILLERS = frozenset(
-    """a an and awesome best by curated for from github how in lib libraries library list lists of on open or package
-    packages project projects repo repos repository resources source the to tool toolkit tools top using with
-    관련 라이브러리 리스트 모음 목록 오픈소스 추천해줘 패키지 프로젝트""".split()  # noqa: SIM905 - prose reads better
+    """a an and awesome best build by create curated example examples for from github how i in learn lib libraries library
+    list lists make of on open or package packages project projects repo repos repository resources source start starter
+    the to tool toolkit tools top tutorial tutorials using want with
+    공부 관련 깃허브 라이브러리 리스트 만들기 모음 목록 방법 배우기 시작하기 예제 오픈소스 입문 추천 추천해줘 튜토리얼 패키지 프로젝트
+    """.split()  # noqa: SIM905 - prose reads better
 )
 _MAX_WORDS = 12
 # Korean particles that cling to a noun: 음성인식을, 강화학습으로. Longest first.
