@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from scaffold.discovery.words import fold, is_cjk, nearest, split
 
 # Words that are in nearly every query and name nothing.
-_FILLERS = frozenset(
-    """a an and awesome best build by create curated example examples for from github how i in learn lib libraries library
-    list lists make of on open or package packages project projects repo repos repository resources source start starter
-    the to tool toolkit tools top tutorial tutorials using want with
-    공부 관련 깃허브 라이브러리 리스트 만들기 모음 목록 방법 배우기 시작하기 예제 오픈소스 입문 추천 추천해줘 튜토리얼 패키지 프로젝트
-    """.split()  # noqa: SIM905 - prose reads better
+_ENGLISH_FILLERS = (
+    "a an and awesome best build by create curated example examples for from github how i in learn lib libraries"
+    " library list lists make of on open or package packages project projects repo repos repository resources source"
+    " start starter the to tool toolkit tools top tutorial tutorials using want with"
 )
+_KOREAN_FILLERS = (
+    "공부 관련 깃허브 라이브러리 리스트 만들기 모음 목록 방법 배우기 시작하기 예제 오픈소스 입문"
+    " 추천 추천해줘 튜토리얼 패키지 프로젝트"
+)
+_FILLERS = frozenset(f"{_ENGLISH_FILLERS} {_KOREAN_FILLERS}".split())
 _MAX_WORDS = 12
 # Korean particles that cling to a noun: 음성인식을, 강화학습으로. Longest first.
 _PARTICLES = (

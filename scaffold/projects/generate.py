@@ -72,10 +72,9 @@ def write_project(
     except OSError as error:
         if error.errno is None:
             raise
-        where = error.filename or destination
         raise ScaffoldError(
-            f"cannot write {where}: {os.strerror(error.errno).lower()}",
-            hint=f"Nothing was changed in {destination}. Free some space or choose another folder.",
+            f"cannot write {destination}: {os.strerror(error.errno).lower()}",
+            hint="Nothing was changed there. Free some space or choose another folder.",
         ) from error
     finally:
         for folder in reversed(made):

@@ -96,13 +96,13 @@ def make_plan(template: Template, machine: Machine, target: str = "auto", chosen
             hint="Generate for another machine with --target, e.g. --target cpu-8gb or colab-t4.",
         )
     draft = _Draft(check_options(template, chosen or {}))
+    defaults = {name: setting.default for name, setting in template.settings.items()}
     memory: dict[str, int | None] = {"estimated_bytes": None, "available_bytes": machine.usable_memory_bytes}
     if template.model == "tabular":
         _plan_tabular(draft, machine)
     else:
-        memory = _plan_torch(draft, template, machine, torch)
+        memory = _plan_torch(draft, template, defaults, machine, torch)
     preset = template.presets.get(draft.settings.get("preset", ""), {})
-    defaults = {name: setting.default for name, setting in template.settings.items()}
     return Plan(
         template=template.name,
         target=target,
@@ -123,15 +123,18 @@ def _plan_tabular(draft: _Draft, machine: Machine) -> None:
     draft.decide("n_jobs", cores, f"cross-validation folds run side by side on {cores} {_cores_word(cores)}")
 
 
-def _plan_torch(draft: _Draft, template: Template, machine: Machine, torch: TorchBuild) -> dict[str, int | None]:
+def _plan_torch(
+    draft: _Draft, template: Template, defaults: dict[str, Any], machine: Machine, torch: TorchBuild
+) -> dict[str, int | None]:
     card = machine.primary if torch.build in ("cuda", "rocm", "xpu", "mps") else None
     device = draft.decide("device", _DEVICES[torch.build], torch.reason)
     _check_device(device, torch)
     if device == "cpu":
         card = None
     available = _budget(device, card, machine)
-    preset = draft.decide("preset", *_preset(template, device, machine, available))
-    dimensions = {**template.presets[preset], **draft.chosen}
+    presets = {name: {**defaults, **values, **draft.chosen} for name, values in template.presets.items()}
+    preset = draft.decide("preset", *_preset(presets, device, machine, available))
+    dimensions = presets[preset]
     shape = _shape(dimensions)
     precision = draft.decide("precision", *_precision(device, card, machine, shape.width))
     tf32 = device == "cuda" and torch.build == "cuda" and _capability(card) >= (8, 0)
@@ -195,16 +198,18 @@ def _budget(device: str, card: Accelerator | None, machine: Machine) -> int | No
     return None if total is None else max(0, int(total * share) - PROCESS_BYTES[device])
 
 
-def _preset(template: Template, device: str, machine: Machine, available: int | None) -> tuple[str, str]:
-    names = list(template.presets)
+def _preset(
+    presets: dict[str, dict[str, Any]], device: str, machine: Machine, available: int | None
+) -> tuple[str, str]:
+    names = list(presets)
     if device == "cpu":
         cores = _cores(machine)
-        fitting = [name for name in names if _fits(template.presets[name], available)] or names[:1]
+        fitting = [name for name in names if _fits(presets[name], available)] or names[:1]
         name = fitting[min(1 if cores >= _MANY_CORES else 0, len(fitting) - 1)]
         return name, f"on {cores} CPU {_cores_word(cores)} this size shows a first result in minutes"
     if available is None:
         return names[0], "the memory of this device is unknown: the smallest model is safe"
-    fitting = [name for name in names if _fits(template.presets[name], available)] or names[:1]
+    fitting = [name for name in names if _fits(presets[name], available)] or names[:1]
     return fitting[-1], f"the largest that trains well in {gigabytes(available)}"
 
 
@@ -257,7 +262,7 @@ def _shape(preset: dict[str, Any]) -> Shape:
         encoder_layers=int(preset.get("encoder_layers", 0)),
         decoder_layers=int(preset.get("decoder_layers", preset.get("n_layer", 0))),
         feedforward=int(preset.get("feedforward", 4 * int(width or 0))),
-        vocabulary=int(preset.get("vocab_size", 0)),
+        vocabulary=int(preset.get("vocab_size", preset.get("vocabulary_size", 0))),
         length=int(preset.get("max_length", preset.get("context", 0))),
     )
 
