@@ -36,7 +36,7 @@ terminal there are no colours, no progress bars and no questions.
 
 | variable | means |
 |---|---|
-| `GITHUB_TOKEN`, `GH_TOKEN` | your token, for private repositories; without it that of `gh auth token`, where `gh` is installed |
+| `GITHUB_TOKEN`, `GH_TOKEN` | your token, for private repositories; else that of `gh auth token`, where there is `gh` |
 | `GITHUB_SERVER_URL` | where `owner/name` is cloned from; default `https://github.com` |
 | `SCAFFOLD_ALLOWED_HOSTS` | further hosts you trust to clone from, separated by commas |
 | `SCAFFOLD_HOME` | the folder for scaffold's own files; default is the platform's cache folder |

@@ -40,7 +40,7 @@ def render(
     """
     environment = _environment(template)
     context = {
-        "project": {"name": name, "slug": slug(name)},
+        "project": {"name": name, "slug": _free_slug(name, template)},
         "template": {
             "name": template.name,
             "version": template.version,
@@ -75,6 +75,13 @@ def slug(name: str) -> str:
     """A distribution name (PEP 508) made from any text; `project` where nothing of it can stay."""
     ascii_text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-") or "project"
+
+
+def _free_slug(name: str, template: Template) -> str:
+    """The slug, made different from everything the project installs: uv refuses a project that needs its own name."""
+    found = slug(name)
+    taken = {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in (*template.requires, "torch")}
+    return f"{found}-project" if found in taken else found
 
 
 def _environment(template: Template) -> ImmutableSandboxedEnvironment:

@@ -68,6 +68,12 @@ def test_slug(name: str, expected: str) -> None:
     assert slug(name) == expected
 
 
+def test_a_project_is_never_called_like_what_it_installs(small: Template) -> None:
+    (small.folder / "pyproject.toml.j2").write_text("name = {{ project.slug | toml }}\n")
+    for name, expected in (("torch", "torch-project"), ("NumPy", "numpy-project"), ("mine", "mine")):
+        assert tomllib.loads(_files(small, name=name)["pyproject.toml"].decode())["name"] == expected
+
+
 @pytest.mark.parametrize(
     "payload",
     [

@@ -1,0 +1,169 @@
+"""The table to learn from: the user's CSV file or one of scikit-learn's real data sets, and what is to be predicted."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn import datasets
+from sklearn.model_selection import train_test_split
+
+from columns import number_style, to_number
+from config import Config, TrainSettings
+from settings import UserError
+from table import read_table
+
+# What scikit-learn only calls "target".
+BUNDLED_TARGETS = {
+    "breast_cancer": "diagnosis",
+    "wine": "cultivar",
+    "digits": "digit",
+    "iris": "species",
+    "diabetes": "progression",
+}
+# A target of whole numbers is taken for classes when it has few of them and each occurs often.
+MOST_NUMBERED_CLASSES = 20
+ROWS_PER_NUMBERED_CLASS = 10
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table without its target column, and the target: class numbers, or values where `classes` is empty."""
+
+    name: str
+    table: pd.DataFrame
+    target: str
+    y: np.ndarray
+    classes: list[str]
+    notes: list[str]
+
+    @property
+    def task(self) -> str:
+        """What kind of prediction this is."""
+        return "classification" if self.classes else "regression"
+
+
+def load_data(config: Config, folder: Path) -> Dataset:
+    """The table that the settings name; a relative `data.path` is looked up in `folder`. Raises UserError."""
+    if config.data.path:
+        path = folder / config.data.path
+        table, notes = read_table(path, config.data.encoding)
+        name = path.stem
+    else:
+        table, notes, name = bundled(config.data.dataset), [], config.data.dataset
+    if table.shape[1] < 2:
+        raise UserError(f"{name} has only one column: there must be a target and something to predict it from")
+    check_names([*config.data.drop, *config.data.keep], table.columns, "data.drop and data.keep")
+    target = config.data.target
+    if target:
+        check_names([target], table.columns, "the target")
+    else:
+        target = table.columns[-1]
+        if config.data.path:
+            notes.append(f"no target was given: taking the last column, {target}, of {', '.join(table.columns)}")
+    return with_target(name, table, target, config, notes)
+
+
+def bundled(name: str) -> pd.DataFrame:
+    """One of the data sets that come with scikit-learn, with the target as its last column."""
+    source = getattr(datasets, f"load_{name}")(as_frame=True)
+    names = source.get("target_names")
+    target = source.target if names is None else source.target.map(dict(enumerate(map(str, names))))
+    return source.data.assign(**{BUNDLED_TARGETS[name]: target})
+
+
+def check_names(wanted: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise UserError, with the nearest names, if a wanted column is not among the known."""
+    known = list(known)
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        near = difflib.get_close_matches(missing[0], known, n=3, cutoff=0.4)
+        others = f"nearest: {', '.join(near)}" if near else f"the columns are: {', '.join(known[:30])}"
+        raise UserError(f"{what}: there is no column {', '.join(map(repr, missing))}; {others}")
+
+
+def with_target(name: str, table: pd.DataFrame, target: str, config: Config, notes: list[str]) -> Dataset:
+    """Take the target out of the table, and the rows that can't be used."""
+    known = table[target].notna()
+    if not known.any():
+        raise UserError(f"the target {target} has no values")
+    if not known.all():
+        notes = [*notes, f"{(~known).sum()} rows without a value of {target} left out"]
+    table = table[known]
+    repeated = int(table.duplicated().sum())
+    if repeated and config.data.path:
+        notes = [*notes, f"repeated rows: {repeated}; a copy on each side of the split flatters the result"]
+    values, features = table[target], table.drop(columns=target)
+    if choose_task(values, config.data.task) == "classification":
+        usable, classes, more = usable_classes(values.astype(str), target, config.train)
+        numbers = {label: number for number, label in enumerate(classes)}
+        y = values[usable].astype(str).map(numbers).to_numpy(dtype=int)
+    else:
+        usable, y, more = usable_numbers(values, target, config.train)
+        classes = []
+    return Dataset(name, features[usable].reset_index(drop=True), target, y, classes, [*notes, *more])
+
+
+def choose_task(values: pd.Series, wanted: str = "auto") -> str:
+    """Numbers with many different values ask for regression, everything else for classification."""
+    if wanted != "auto":
+        return wanted
+    style = number_style(values)
+    if style is None or values.nunique() <= 2:
+        return "classification"
+    numbers = to_number(values, style).dropna()
+    distinct = numbers.nunique()
+    few = distinct <= MOST_NUMBERED_CLASSES and len(numbers) >= distinct * ROWS_PER_NUMBERED_CLASS
+    return "classification" if few and (numbers % 1 == 0).all() else "regression"
+
+
+def usable_classes(labels: pd.Series, target: str, train: TrainSettings) -> tuple[pd.Series, list[str], list[str]]:
+    """Which rows belong to a class that is frequent enough to be split and cross-validated, and those classes."""
+    counts = labels.value_counts()
+    if len(counts) == 1:
+        raise UserError(f"the target {target} has only one class, {counts.index[0]}: there is nothing to tell apart")
+    needed = max(math.ceil(train.folds / (1 - train.test_share)), math.ceil(1 / train.test_share))
+    frequent = counts[counts >= needed]
+    if len(frequent) < 2:
+        shown = ", ".join(f"{label} {count}" for label, count in counts.head(5).items()) + ", ..." * (len(counts) > 5)
+        raise UserError(
+            f"the target {target} has {len(counts)} different values in {len(labels)} rows ({shown}). "
+            f"With {train.folds} folds and a test split at least two classes need {needed} rows each: "
+            "name another column with --target, lower train.folds, or bring more rows"
+        )
+    notes = []
+    if len(frequent) < len(counts):
+        rare = counts[counts < needed]
+        shown = ", ".join(map(str, rare.index[:5])) + ", ..." * (len(rare) > 5)
+        notes.append(f"{rare.sum()} rows of classes with fewer than {needed} rows left out: {shown}")
+    style = number_style(pd.Series(frequent.index, dtype=object))
+    order = to_number(pd.Series(frequent.index, dtype=object), style).tolist() if style else frequent.index
+    return labels.isin(frequent.index), [label for _, label in sorted(zip(order, frequent.index, strict=True))], notes
+
+
+def usable_numbers(values: pd.Series, target: str, train: TrainSettings) -> tuple[pd.Series, np.ndarray, list[str]]:
+    """Which rows have a number as their target, and those numbers."""
+    style = number_style(values)
+    if style is None:
+        raise UserError(f"the target {target} is not a number (such as {values.iloc[0]!r}): regression is not possible")
+    numbers = to_number(values, style)
+    usable = numbers.notna()
+    notes = [] if usable.all() else [f"{(~usable).sum()} rows whose {target} is not a number left out"]
+    needed = max(10, math.ceil(2 * train.folds / (1 - train.test_share)))
+    if usable.sum() < needed:
+        raise UserError(f"{usable.sum()} rows are too few for {train.folds} folds and a test split: bring {needed}")
+    if numbers[usable].nunique() == 1:
+        raise UserError(f"the target {target} is {numbers[usable].iloc[0]:g} in every row: there is nothing to predict")
+    return usable, numbers[usable].to_numpy(), notes
+
+
+def split(data: Dataset, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to learn from, and row numbers held out until the end, with the same mix of classes in both."""
+    rows = np.arange(len(data.y))
+    learn, test = train_test_split(rows, test_size=share, random_state=seed, stratify=data.y if data.classes else None)
+    return np.sort(learn), test

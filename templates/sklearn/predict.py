@@ -1,0 +1,106 @@
+"""Predict with the trained model.
+
+`python predict.py FILE.csv` writes FILE.predictions.csv: your rows, the prediction, the probabilities.
+`python predict.py --example` shows some held-out rows with prediction and truth.
+"""
+
+from __future__ import annotations
+
+import threads  # noqa: F401  first of all: it limits the threads of what is imported below
+
+# isort: split
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+import store
+from columns import convert
+from data import check_names
+from settings import UserError, main_guard
+from table import read_table
+
+HERE = Path(__file__).parent
+EXAMPLES = 8
+
+
+def predict(model: BaseEstimator, info: store.ModelInfo, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Predictions for each row of a table (with probabilities of the classes), and notes on what was peculiar.
+
+    Raises UserError if a column that the model needs is missing.
+    """
+    needed = [column.name for column in info.columns]
+    check_names(needed, table.columns, "the file lacks what the model needs")
+    if table.empty:
+        raise UserError("the file has a header but no rows")
+    features = convert(table, info.columns)
+    notes = _peculiar(table, features, info)
+    if info.task == "regression":
+        return pd.DataFrame({"prediction": model.predict(features)}, index=table.index), notes
+    probabilities = model.predict_proba(features)
+    labels = np.array(info.classes, dtype=object)[model.predict(features)]
+    columns = {f"probability of {label}": probabilities[:, i] for i, label in enumerate(info.classes)}
+    return pd.DataFrame({"prediction": labels, **columns}, index=table.index), notes
+
+
+def _peculiar(table: pd.DataFrame, features: pd.DataFrame, info: store.ModelInfo) -> list[str]:
+    notes = []
+    for column in info.columns:
+        unread = table[column.name].notna() & features[column.features[0]].isna()
+        if unread.any():
+            shown = f"{unread.sum()} ({table.loc[unread, column.name].iloc[0]!r})"
+            notes.append(f"{column.name}: values that are no {column.kind} count as missing: {shown}")
+    extra = [name for name in table if name not in {info.target, *(column.name for column in info.columns)}]
+    if extra:
+        notes.append(f"columns that the model does not use: {', '.join(extra[:10])}{', ...' * (len(extra) > 10)}")
+    return notes
+
+
+def show_examples(predictions: pd.DataFrame, truth: pd.Series) -> None:
+    """Print predictions beside the true values."""
+    print(f"{'prediction':<24} {'probability':>11}   truth")
+    for (_, row), true in zip(predictions.head(EXAMPLES).iterrows(), truth, strict=False):
+        if len(row) == 1:
+            print(f"{row['prediction']:<24.4g} {'':>11}   {true}")
+        else:
+            mark = "" if row["prediction"] == true else "   <- wrong"
+            print(f"{row['prediction']:<24} {row.iloc[1:].max():>11.3f}   {true}{mark}")
+
+
+def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
+    """Read the command line and predict."""
+    parser = argparse.ArgumentParser(description="Predict with the trained model.")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("file", nargs="?", type=Path, help="a CSV file with the columns that the model was trained on")
+    source.add_argument("--example", action="store_true", help="show predictions for some held-out rows")
+    parser.add_argument("--run", metavar="NAME", help="a folder in runs/ (default: the newest training)")
+    parser.add_argument("--output", type=Path, help="where to write (default: FILE.predictions.csv beside FILE)")
+    parser.add_argument("--encoding", default="auto", help="the file's encoding (default: found out)")
+    arguments = parser.parse_args(argv)
+
+    run = folder / "runs" / arguments.run if arguments.run else store.latest(folder / "runs")
+    model, info, notes = store.load(run)
+    path = run / "test_rows.csv" if arguments.example else arguments.file
+    table, more = read_table(path, arguments.encoding)
+    predictions, peculiar = predict(model, info, table)
+    print(f"Model {info.name}: {info.target} ({info.task})")
+    for note in [*notes, *more, *peculiar * (not arguments.example)]:
+        print(f"note: {note}")
+    if arguments.example:
+        show_examples(predictions, table[info.target])
+        return 0
+    output = arguments.output or path.with_name(f"{path.stem}.predictions.csv")
+    if output.exists() and output.samefile(path):
+        raise UserError(f"{output} is the file to predict for; give another --output")
+    predictions = predictions.rename(columns={name: f"{name} (model)" for name in predictions if name in table})
+    # utf-8-sig: without the mark Excel shows 한글 as rubbish.
+    store.write_atomic(output, lambda staged: table.join(predictions).to_csv(staged, index=False, encoding="utf-8-sig"))
+    print(f"{len(predictions)} predictions written to {output}")
+    print(predictions.head(5).to_string(float_format="{:.3f}".format))
+    return 0
+
+
+if __name__ == "__main__":
+    main_guard(main)

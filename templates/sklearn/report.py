@@ -1,0 +1,157 @@
+"""Figures about a finished model: metrics as numbers, and the plots as PNG files."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from joblib import parallel_config
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+from sklearn import metrics
+from sklearn.base import BaseEstimator
+from sklearn.inspection import permutation_importance
+
+# Fonts with 한글 that come with Windows, macOS and Linux; any other font with the right glyphs is taken after these.
+FONTS = ("Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "NanumGothic", "Noto Sans CJK KR", "Noto Sans KR")
+SHOWN_FEATURES = 15
+SHOWN_CLASSES = 12  # up to here a confusion matrix has room for its numbers
+IMPORTANCE_ROWS = 300
+
+
+def evaluate(model: BaseEstimator, X: pd.DataFrame, y: np.ndarray, task: str) -> dict[str, float]:
+    """The metrics of a fitted model on rows it has not seen."""
+    predicted = model.predict(X)
+    if task == "regression":
+        return {
+            "r2": float(metrics.r2_score(y, predicted)),
+            "mae": float(metrics.mean_absolute_error(y, predicted)),
+            "rmse": float(metrics.root_mean_squared_error(y, predicted)),
+        }
+    probabilities = model.predict_proba(X)
+    binary = probabilities.shape[1] == 2
+    return {
+        "accuracy": float(metrics.accuracy_score(y, predicted)),
+        "balanced_accuracy": float(metrics.balanced_accuracy_score(y, predicted)),
+        "f1_macro": float(metrics.f1_score(y, predicted, average="macro")),
+        "roc_auc": float(metrics.roc_auc_score(y, probabilities[:, 1] if binary else probabilities, multi_class="ovr")),
+    }
+
+
+def importances(
+    model: BaseEstimator, X: pd.DataFrame, y: np.ndarray, metric: str, seed: int, n_jobs: int
+) -> list[tuple[str, float, float]]:
+    """How much the metric falls when one feature is shuffled: (feature, mean, standard deviation), largest first."""
+    rows = np.random.default_rng(seed).permutation(len(X))[:IMPORTANCE_ROWS]
+    with parallel_config(backend="threading", n_jobs=n_jobs):
+        found = permutation_importance(model, X.iloc[rows], y[rows], scoring=metric, n_repeats=5, random_state=seed)
+    order = np.argsort(-found.importances_mean, kind="stable")
+    return [(X.columns[i], float(found.importances_mean[i]), float(found.importances_std[i])) for i in order]
+
+
+def plot_importances(ranked: list[tuple[str, float, float]], metric: str, path: Path) -> list[str]:
+    """Bars for the most important features. Returns notes on labels that could not be drawn as they are."""
+    shown = ranked[:SHOWN_FEATURES][::-1]
+    names, font, notes = drawable([name for name, _, _ in shown])
+    with mpl.rc_context(font):
+        figure = Figure(figsize=(7, 1.6 + 0.32 * len(shown)), layout="constrained")
+        axes = figure.add_subplot()
+        axes.barh(range(len(shown)), [mean for _, mean, _ in shown], xerr=[std for _, _, std in shown], color="#4878a8")
+        axes.set_yticks(range(len(shown)), [shorten(name) for name in names])
+        axes.set_xlabel(f"fall of {metric} when the feature is shuffled (held-out rows)")
+        axes.set_title(f"Permutation importance, {len(shown)} of {len(ranked)} features")
+        figure.savefig(path, dpi=120)
+    return notes
+
+
+def plot_confusion(y: np.ndarray, predicted: np.ndarray, classes: list[str], path: Path) -> list[str]:
+    """True classes against predicted classes, counted on held-out rows."""
+    matrix = metrics.confusion_matrix(y, predicted, labels=range(len(classes)))
+    names, font, notes = drawable(classes)
+    size = min(4 + 0.45 * len(classes), 14)
+    with mpl.rc_context(font):
+        figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+        axes = figure.add_subplot()
+        # Shades show shares of a row: with counts, a frequent class would outshine all others.
+        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        if len(classes) <= SHOWN_CLASSES:
+            for (row, column), count in np.ndenumerate(matrix):
+                color = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, count, ha="center", va="center", color=color)
+        labels = [shorten(name) for name in names]
+        axes.set_xticks(range(len(classes)), labels, rotation=45 if sum(map(len, labels)) > 24 else 0)
+        axes.set_yticks(range(len(classes)), labels)
+        axes.set(xlabel="predicted class", ylabel="true class", title="Confusion matrix (held-out rows)")
+        figure.colorbar(image, ax=axes, label="share of the true class")
+        figure.savefig(path, dpi=120)
+    return notes
+
+
+def plot_residuals(y: np.ndarray, predicted: np.ndarray, target: str, path: Path) -> list[str]:
+    """Predicted against true values, and the error against the prediction: a good model leaves no pattern there."""
+    (name,), font, notes = drawable([target])
+    with mpl.rc_context(font):
+        figure = Figure(figsize=(10, 4.5), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.scatter(y, predicted, s=14, alpha=0.6, color="#4878a8")
+        ends = [min(y.min(), predicted.min()), max(y.max(), predicted.max())]
+        left.plot(ends, ends, color="black", linewidth=1)
+        left.set(xlabel=f"true {name}", ylabel=f"predicted {name}", title="Prediction (line: perfect)")
+        right.scatter(predicted, y - predicted, s=14, alpha=0.6, color="#4878a8")
+        right.axhline(0, color="black", linewidth=1)
+        right.set(xlabel=f"predicted {name}", ylabel="true minus predicted", title="Residuals (held-out rows)")
+        figure.savefig(path, dpi=120)
+    return notes
+
+
+def shorten(label: str, length: int = 32) -> str:
+    """A label that leaves room for the plot."""
+    return label if len(label) <= length else label[: length - 1] + "…"
+
+
+def drawable(labels: list[str]) -> tuple[list[str], dict[Any, Any], list[str]]:
+    """Labels that can be drawn here, the matplotlib settings that draw them, and notes on what had to change.
+
+    matplotlib's own font has no 한글. A font of this computer that has all the characters is used; where there is
+    none, 한글 is spelled in Latin letters instead of empty boxes.
+    """
+    style: dict[Any, Any] = {"text.parse_math": False, "font.family": ["DejaVu Sans"]}  # a $ is just a $
+    foreign = set("".join(labels)) - _glyphs(font_manager.findfont("DejaVu Sans"))
+    if not foreign:
+        return labels, style, []
+    for name, path in _fonts():
+        if foreign <= _glyphs(path):
+            return labels, style | {"font.family": ["DejaVu Sans", name]}, []
+    plain = [spell(label) for label in labels]
+    label, spelled = next(pair for pair in zip(labels, plain, strict=True) if pair[0] != pair[1])
+    note = f"no font here can draw {label!r}, so plots spell such names ({spelled}); install NanumGothic for 한글"
+    return plain, style, [note]
+
+
+def spell(text: str) -> str:
+    """Text with 한글 in Latin letters, syllable by syllable, and other unusual characters as their code."""
+    known = _glyphs(font_manager.findfont("DejaVu Sans"))
+    return "".join(
+        c if c in known else unicodedata.name(c, "").removeprefix("HANGUL SYLLABLE ").lower()
+        if "가" <= c <= "힣" else f"U+{ord(c):04X}"
+        for c in text
+    )  # fmt: skip
+
+
+def _fonts() -> list[tuple[str, str]]:
+    """Names and files of the installed fonts, those known to have 한글 first."""
+    found = {font.name: font.fname for font in font_manager.fontManager.ttflist if "Last Resort" not in font.name}
+    return sorted(found.items(), key=lambda font: (font[0] not in FONTS, font[0]))
+
+
+def _glyphs(path: str) -> set[str]:
+    try:
+        return set(map(chr, FT2Font(path).get_charmap()))
+    except (OSError, RuntimeError):  # a font file that can't be read is no help
+        return set()

@@ -1,0 +1,84 @@
+"""Small tables and settings for the tests; nothing here reads the project's own config.toml or runs/."""
+
+from __future__ import annotations
+
+import threads  # noqa: F401  first of all: it limits the threads of what is imported below
+
+# isort: split
+import csv
+import random
+from pathlib import Path
+
+import pytest
+
+from config import Config
+from settings import load_config
+
+CONFIG = """
+[data]
+dataset = "breast_cancer"
+path = ""
+target = ""
+task = "auto"
+encoding = "auto"
+drop = []
+keep = []
+
+[train]
+metric = "auto"
+folds = 3
+test_share = 0.25
+search_trials = 3
+search_rows = 20000
+svm_rows = 3000
+max_categories = 20
+seed = 0
+
+[machine]
+threads = 1
+n_jobs = 1
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a config.toml, for runs of the scripts."""
+    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def config(project: Path) -> Config:
+    """The settings of `project`."""
+    return load_config(project / "config.toml", Config)
+
+
+def write_csv(path: Path, header: list[str], rows: list[list[object]], encoding: str = "utf-8") -> Path:
+    """Write a CSV file and return its path."""
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def customer_rows(count: int = 240) -> tuple[list[str], list[list[object]]]:
+    """A table as people have them: 한글, missing values, categories, dates, 1,234 and columns of no use."""
+    draw = random.Random(0)
+    header = ["고객번호", "이름", "나이", "성별", "도시", "구매액", "가입일", "점포", "국가", "비고", "상태"]
+    rows: list[list[object]] = []
+    for i in range(count):
+        age, amount, city = draw.randint(18, 75), draw.randint(10_000, 900_000), draw.choice(["서울", "부산", "제주"])
+        leaves = (age < 40) + (amount < 400_000) + (city == "제주") + draw.random() * 0.5 > 1.6
+        rows.append(
+            [
+                *(1000 + i, f"고객 {i}", age if draw.random() > 0.1 else "", draw.choice("남여"), city),
+                *(f"{amount:,}", f"2023-{draw.randint(1, 12):02d}-{draw.randint(1, 28):02d}"),
+                *(f"{draw.randint(1, 40)}호점", "KR", "", "이탈" if leaves else "유지"),
+            ]
+        )
+    return header, rows
+
+
+@pytest.fixture
+def customers(tmp_path: Path) -> Path:
+    """The customer table as a CSV file."""
+    return write_csv(tmp_path / "고객 목록.csv", *customer_rows())

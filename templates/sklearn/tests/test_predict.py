@@ -1,0 +1,166 @@
+"""A saved model: the same predictions later, nothing untrusted opened, odd files coped with."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from conftest import CONFIG, customer_rows, write_csv
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_selection import SelectKBest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import store
+from columns import convert, describe
+from config import Config
+from model import candidates, fit_final, folds
+from predict import main, predict
+from settings import UserError
+from train import main as train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a model trained on the customer table."""
+    project = tmp_path_factory.mktemp("내 프로젝트")
+    text = CONFIG.replace("search_trials = 3", "search_trials = 0")
+    (project / "config.toml").write_text(text, encoding="utf-8")
+    write_csv(project / "고객.csv", *customer_rows())
+    assert train(["--data", str(project / "고객.csv")], project) == 0
+    return project
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", ["logistic regression", "SVM", "gradient boosting"])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_every_model_is_the_same_after_saving(tmp_path: Path, config: Config, task: str, name: str) -> None:
+    header, rows = customer_rows(120)
+    table = pd.DataFrame(rows, columns=header, dtype=object).map(lambda value: str(value) if value != "" else None)
+    columns, _ = describe(table.drop(columns="상태"))
+    assert {column.kind for column in columns} == {"number", "category", "date", "many"}
+    X = convert(table, columns)
+    y = (table["상태"] == "이탈").to_numpy(dtype=int if task == "classification" else float)
+    name = name if task == "classification" else name.replace("logistic", "ridge")
+    candidate = next(model for model in candidates(task, columns, len(X), config.train) if model.name == name)
+    model = fit_final(candidate, {}, X, y, folds(task, config.train))
+    info = store.ModelInfo("t", task, "상태", ["유지", "이탈"], columns, store.versions())
+    store.save(model, info, tmp_path)
+    loaded, same, notes = store.load(tmp_path)
+    assert (same, notes) == (info, [])
+    assert np.array_equal(loaded.predict(X), model.predict(X))
+    if task == "classification":
+        assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+def test_types_that_are_not_trusted_are_refused(trained: Path, tmp_path: Path) -> None:
+    for harmful in (make_pipeline(FunctionTransformer(print)), SelectKBest(eval)):
+        path = tmp_path / "model.skops"
+        skops.io.dump(harmful, path)
+        with pytest.raises(UserError, match="not trusted"):
+            store.load_pipeline(path)
+    trusted = HistGradientBoostingClassifier(max_iter=2).fit([[0.0], [1.0]] * 30, [0, 1] * 30)
+    skops.io.dump(trusted, path)
+    assert store.load_pipeline(path).predict([[1.0]]) == [1]
+
+
+def test_a_file_that_is_no_model_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "model.skops"
+    path.write_bytes(b"not a zip file")
+    with pytest.raises(UserError, match="can't be opened"):
+        store.load_pipeline(path)
+    with pytest.raises(UserError, match=r"run python train\.py first"):
+        store.load(tmp_path)
+
+
+def test_model_and_description_belong_together(trained: Path, tmp_path: Path) -> None:
+    for name in ("model.skops", "model.json"):
+        (tmp_path / name).write_bytes((trained / "runs" / "고객" / name).read_bytes())
+    skops.io.dump(ColumnTransformer([]), tmp_path / "model.skops")
+    with pytest.raises(UserError, match=r"not the file that model\.json describes"):
+        store.load(tmp_path)
+    (tmp_path / "model.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match="damaged"):
+        store.load(tmp_path)
+
+
+def test_other_versions_are_noted(trained: Path, tmp_path: Path) -> None:
+    folder = trained / "runs" / "고객"
+    (tmp_path / "model.skops").write_bytes((folder / "model.skops").read_bytes())
+    info = json.loads((folder / "model.json").read_text("utf-8"))
+    info["versions"]["scikit-learn"] = "1.0"
+    (tmp_path / "model.json").write_text(json.dumps(info), encoding="utf-8")
+    assert "made with scikit-learn 1.0" in store.load(tmp_path)[2][0]
+
+
+def test_predictions_for_a_file(trained: Path) -> None:
+    assert main([str(trained / "고객.csv")], trained) == 0
+    rows = read(trained / "고객.predictions.csv")
+    assert len(rows) == 240
+    assert np.mean([row["prediction"] == row["상태"] for row in rows]) > 0.85
+    for row in rows:
+        shares = {label: float(row[f"probability of {label}"]) for label in ("유지", "이탈")}
+        assert sum(shares.values()) == pytest.approx(1)
+        assert row["prediction"] == max(shares, key=lambda label: shares[label])
+
+
+def test_the_held_out_rows_are_the_example(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["--example"], trained) == 0
+    printed = capsys.readouterr().out
+    assert "truth" in printed
+    result = json.loads((trained / "runs" / "고객" / "metrics.json").read_text("utf-8"))
+    rows = read(trained / "runs" / "고객" / "test_rows.csv")
+    model, info, _ = store.load(trained / "runs" / "고객")
+    table = pd.DataFrame(rows, dtype=object).replace("", None)
+    predictions, _ = predict(model, info, table)
+    assert np.mean(predictions["prediction"] == table["상태"]) == pytest.approx(result["test"]["accuracy"])
+
+
+def test_odd_rows_are_predicted_all_the_same(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    header, rows = customer_rows(4)
+    at = header.index
+    rows[0][at("도시")], rows[1][at("점포")] = "화성", "새 지점"  # categories that were never seen
+    rows[2] = ["" for _ in header]
+    rows[2][at("국가")] = "KR"
+    rows[3][at("나이")] = "비밀"
+    path = write_csv(trained / "odd.csv", [*header[:-1], "new column"], rows)
+    assert main([str(path)], trained) == 0
+    written = read(trained / "odd.predictions.csv")
+    assert {row["prediction"] for row in written} <= {"유지", "이탈"}
+    assert len(written) == 4
+    printed = capsys.readouterr().out
+    assert "나이: values that are no number count as missing: 1 ('비밀')" in printed
+    assert "new column" in printed
+
+
+def test_a_file_that_lacks_a_column_is_refused(trained: Path) -> None:
+    header, rows = customer_rows(4)
+    path = write_csv(trained / "lacks.csv", [name.replace("나이", "나이대") for name in header], rows)
+    with pytest.raises(UserError, match="no column '나이'; nearest: 나이대"):
+        main([str(path)], trained)
+    with pytest.raises(UserError, match="no rows"):
+        main([str(write_csv(trained / "none.csv", header, []))], trained)
+
+
+def test_the_input_is_never_overwritten(trained: Path) -> None:
+    path = write_csv(trained / "mine.csv", *customer_rows(5))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="another --output"):
+        main([str(path), "--output", str(path)], trained)
+    assert path.read_bytes() == before
+
+
+def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"run python train\.py first"):
+        main(["--example"], tmp_path)

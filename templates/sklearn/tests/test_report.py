@@ -1,0 +1,51 @@
+"""Plots must show their labels, whatever letters and fonts there are."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import report
+
+
+def plot_all(folder: Path) -> list[str]:
+    """Draw every plot with difficult labels; a missing glyph is a warning, and a warning is an error."""
+    ranked = [("구매액 $^_$", 0.2, 0.05), ("plain", 0.1, 0.01), ("long " * 30, 0.0, 0.0)]
+    y, predicted = np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        notes = report.plot_importances(ranked, "accuracy", folder / "a.png")
+        notes += report.plot_confusion(y, predicted, ["유지", "이탈 α"], folder / "b.png")
+        notes += report.plot_residuals(y * 1.5, predicted * 1.2, "가격 $", folder / "c.png")
+    assert all((folder / name).stat().st_size > 5000 for name in ("a.png", "b.png", "c.png"))
+    return notes
+
+
+def test_with_the_fonts_of_this_computer(tmp_path: Path) -> None:
+    plot_all(tmp_path)
+
+
+def test_without_a_font_the_labels_are_spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "_fonts", lambda: [])
+    notes = plot_all(tmp_path)
+    assert len(notes) == 3
+    assert "gumaeaeg" in notes[0]
+    assert report.spell("나이 (세) 漢") == "nai (se) U+6F22"
+
+
+def test_metrics_are_right() -> None:
+    class Constant:
+        def predict(self, X: np.ndarray) -> np.ndarray:
+            return np.zeros(len(X), dtype=int)
+
+        def predict_proba(self, X: np.ndarray) -> np.ndarray:
+            return np.tile([0.9, 0.1], (len(X), 1))
+
+    found = report.evaluate(Constant(), np.zeros((4, 1)), np.array([0, 0, 0, 1]), "classification")
+    assert found["accuracy"] == 0.75
+    assert found["balanced_accuracy"] == 0.5
+    assert found["f1_macro"] == pytest.approx(3 / 7)
+    assert found["roc_auc"] == 0.5

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scaffold.discovery.catalog import load_catalog
+from scaffold.paths import catalog_path
+from scaffold.projects.template import load_templates
+from tests.conftest import Answer
+
+Scaffold = Callable[..., Answer]
+
+
+@pytest.mark.parametrize("topic", ["machine translation", "번역", "mt"])
+def test_a_topic_leads_to_a_project(scaffold: Scaffold, in_tmp: Path, topic: str) -> None:
+    answer = scaffold("start", topic, "--yes", "--offline", "--json")
+    assert answer.code == 0, answer.err
+    document = answer.json
+    assert document["topic"] == topic
+    assert document["task"] == "machine-translation"
+    assert document["clone"] is None
+    assert document["new"]["template"] == "transformer"
+    assert document["next"] == document["new"]["next"]
+    assert document["search"]["hits"]
+    assert (in_tmp / "my-transformer" / "train.py").exists()
+
+
+def test_a_name_that_is_taken_is_not_touched(scaffold: Scaffold, in_tmp: Path) -> None:
+    (in_tmp / "my-sklearn").mkdir()
+    document = scaffold("start", "tabular data", "--yes", "--offline", "--json").json
+    assert document["new"]["project"] == "my-sklearn-2"
+    assert list((in_tmp / "my-sklearn").iterdir()) == []
+
+
+def test_a_task_without_a_starter_names_the_nearest(scaffold: Scaffold, in_tmp: Path) -> None:
+    answer = scaffold("start", "reinforcement learning", "--yes", "--offline")
+    assert answer.code == 0
+    assert "No starter is made for reinforcement-learning yet. The nearest is " in answer.out
+    document = scaffold("start", "reinforcement learning", "--yes", "--offline", "--json").json
+    assert document["new"] is None
+    assert document["next"][0].startswith("scaffold new ")
+    assert list(in_tmp.iterdir()) == []
+
+
+def test_an_unknown_topic_is_wrong_usage(scaffold: Scaffold, in_tmp: Path) -> None:
+    answer = scaffold("start", "qwertyuiop", "--yes", "--offline", "--json")
+    assert answer.code == 2
+    assert answer.out == ""
+    assert "qwertyuiop" in answer.err
+
+
+def test_references_that_fail_do_not_stop_the_project(
+    scaffold: Scaffold, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_SERVER_URL", "http://127.0.0.1:9")  # nothing listens there
+    answer = scaffold("start", "tabular data", "--yes", "--json")
+    assert answer.code == 0
+    references = answer.json["clone"]["references"]
+    assert len(references) == 3
+    assert all(reference["status"] == "failed" and reference["error"] for reference in references)
+    assert (in_tmp / "my-sklearn" / "train.py").exists()
+    assert not list((in_tmp / "references").rglob("*.py")) if (in_tmp / "references").exists() else True
+
+
+def test_tasks_and_templates_know_each_other() -> None:
+    tasks = load_catalog(catalog_path()).tasks
+    templates = {template.name: template for template in load_templates()}
+    for task in tasks.values():
+        assert set(task.templates) <= set(templates), task.id
+    for template in templates.values():
+        for task_id in template.tasks:
+            assert template.name in tasks[task_id].templates, (template.name, task_id)
