@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -74,6 +75,9 @@ def group() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns the exit code; no exception leaves it unless `--debug` is given."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console without Hangul shows `?` instead of failing
     output = Output()
     try:
         with _terminable():

@@ -130,6 +130,12 @@ def test_an_unexpected_error_is_a_line_and_a_traceback_only_with_debug(
         scaffold("search", "nlp", "--debug")
 
 
+def test_a_console_that_cannot_show_korean_still_gets_an_answer() -> None:
+    answer = _scaffold("search", "강화학습", PYTHONIOENCODING="ascii")
+    assert answer.returncode == 0, answer.stderr
+    assert "Farama-Foundation/Gymnasium" in answer.stdout
+
+
 def test_ctrl_c_is_130(scaffold: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
