@@ -1,0 +1,107 @@
+"""The settings of config.toml: their names, types and bounds. What each one means is written in config.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from settings import load_config, setting
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    name: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class ScratchConfig:
+    n_layer: int = setting(minimum=1)
+    n_head: int = setting(minimum=1)
+    n_embd: int = setting(minimum=2)
+    vocab_size: int = setting(minimum=257)
+    steps: int = setting(minimum=1)
+    learning_rate: float = setting(minimum=1e-8, maximum=1.0)
+
+    def __post_init__(self) -> None:
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head})")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    steps: int = setting(minimum=1)
+    learning_rate: float = setting(minimum=1e-8, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    path: str
+    validation_share: float = setting(minimum=0.001, maximum=0.5)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    context: int = setting(minimum=8)
+    batch_size: int = setting(minimum=1)
+    grad_accumulation: int = setting(minimum=1)
+    dropout: float = setting(minimum=0.0, maximum=0.9)
+    warmup_share: float = setting(minimum=0.0, maximum=0.9)
+    weight_decay: float = setting(minimum=0.0, maximum=1.0)
+    clip: float = setting(minimum=1e-6)
+    evaluations: int = setting(minimum=1)
+    seed: int = setting(minimum=0)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    max_new_tokens: int
+    do_sample: bool
+    temperature: float
+    top_k: int
+    top_p: float
+    repetition_penalty: float
+    num: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        """Checked here and not by `setting`, so that the command line's values are held to the same bounds."""
+        for key in ("max_new_tokens", "num", "batch_size"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} must be at least 1, not {getattr(self, key)}")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be above 0, not {self.temperature}; for no randomness take --greedy")
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be 0 (off) or more, not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1 (off), not {self.top_p}")
+        if not 0 < self.repetition_penalty < float("inf"):
+            raise ValueError(f"repetition_penalty must be above 0 (1 is off), not {self.repetition_penalty}")
+        if self.num > 1 and not self.do_sample:
+            raise ValueError(f"greedy writes the same text every time: with num {self.num}, sample")
+
+
+@dataclass(frozen=True)
+class MachineConfig:
+    device: str = setting(choices=("cpu", "cuda", "mps", "xpu"))
+    precision: str = setting(choices=("fp32", "bf16", "fp16"))
+    tf32: bool
+    compile: bool
+    checkpointing: bool
+    threads: int = setting(minimum=0)
+
+
+@dataclass(frozen=True)
+class Config:
+    model: ModelConfig
+    scratch: ScratchConfig
+    finetune: FinetuneConfig
+    data: DataConfig
+    train: TrainConfig
+    generate: GenerateConfig
+    machine: MachineConfig
+
+
+def read_config(path: Path) -> Config:
+    """The settings in `path`. Raises settings.ConfigError, which names the setting that is wrong."""
+    return load_config(path, Config)

@@ -1,0 +1,122 @@
+"""From text to batches: read documents, hold some of the text out, turn it into tokens and cut those into blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from settings import UserError
+
+ENDINGS = (".txt", ".md", ".rst")  # of the files that are read from a folder
+
+
+def read_documents(path: str) -> list[str]:
+    """The texts in a file, or in a folder's files in order of name; an empty path gives Python's own documentation."""
+    if not path:
+        return python_documentation()
+    place = Path(path)
+    if place.is_dir():
+        files = sorted(file for file in place.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+        if not files:
+            raise UserError(f"the folder {path} holds no {', '.join(ENDINGS)} files")
+    elif place.is_file():
+        files = [place]
+    else:
+        raise UserError(f"there is no file or folder {path}; say where your text is with --data or data.path")
+    documents = [document for document in map(_read, files) if document.strip()]
+    if not documents:
+        raise UserError(f"{path} holds no text")
+    return documents
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8 first") from None
+
+
+def python_documentation() -> list[str]:
+    """What Python's help() says about the language: real English prose that is on every machine with Python.
+
+    Tables, grammar and code are left out. The chapters repeat one another word for word, so every paragraph is kept
+    once; else the held-out end would also stand in the training part, and the validation loss would praise a good
+    memory.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        raise UserError("this Python came without its documentation; give a text of your own with --data") from None
+    paragraphs = re.split(r"\n\s*\n", "\n\n".join(topics.values()))
+    lines = (" ".join(paragraph.split()).removeprefix("* ") for paragraph in paragraphs)
+    return ["\n\n".join(dict.fromkeys(filter(_is_prose, lines))) + "\n"]
+
+
+def _is_prose(line: str) -> bool:
+    return len(line.split()) > 5 and line[0].isalpha() and line[-1] in ".:?!)" and "::=" not in line
+
+
+def split_tail(documents: Sequence[str], share: float) -> tuple[list[str], list[str]]:
+    """(training, held out): the last `share` of the characters is held out, cut between paragraphs where it can be.
+
+    The tail and not random pieces: neighbouring pieces of a text resemble each other, so they would flatter the model.
+    """
+    room = round(sum(map(len, documents)) * (1 - share))
+    training, held_out = [], []
+    for document in documents:
+        cut = min(room, len(document))
+        if 0 < cut < len(document):
+            ends = (document.rfind(mark, 0, cut) + len(mark) for mark in ("\n\n", "\n", " ") if mark in document[:cut])
+            cut = next(ends, cut)
+        training.append(document[:cut])
+        held_out.append(document[cut:])
+        room -= len(document)
+        room = max(room, 0)
+    return [text for text in training if text.strip()], [text for text in held_out if text.strip()]
+
+
+def encode(tokenizer: Any, documents: Sequence[str]) -> Tensor:
+    """All documents as one row of token ids [T], each followed by the token that ends a text."""
+    rows = tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"]
+    return torch.tensor(list(chain.from_iterable([*row, tokenizer.eos_token_id] for row in rows)))
+
+
+class Blocks:
+    """Training tokens [T] as an endless row of batches of blocks [size, length], shuffled anew in every round.
+
+    Blocks are cut back to back, so nothing is padding. Batch number n is always the same batch, whatever was asked for
+    before: a resumed run needs no more than its step to go on where it was.
+    """
+
+    def __init__(self, tokens: Tensor, length: int, size: int, seed: int) -> None:
+        self.tokens, self.length, self.size, self.seed = tokens, length, size, seed
+        self.per_round = max(1, len(tokens) // length - 1)  # one less than fit: each round begins at another offset
+        self._round = -1
+
+    def batch(self, number: int) -> Tensor:
+        """Batch number 0, 1, 2, ... as token ids [size, length]."""
+        return torch.stack([self._block(number * self.size + place) for place in range(self.size)])
+
+    def _block(self, number: int) -> Tensor:
+        which, place = divmod(number, self.per_round)
+        if which != self._round:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + which)
+            spare = len(self.tokens) - self.per_round * self.length
+            offset = torch.randint(spare + 1, (1,), generator=generator)
+            self._starts = (torch.randperm(self.per_round, generator=generator) * self.length + offset).tolist()
+            self._round = which
+        start = self._starts[place]
+        return self.tokens[start : start + self.length]
+
+
+def validation_blocks(tokens: Tensor, length: int, at_most: int) -> Tensor:
+    """Held-out tokens [T] as blocks [N, length]; of more than `at_most` blocks, that many from all over the text."""
+    length = min(length, len(tokens))
+    blocks = tokens[: len(tokens) // length * length].view(-1, length)
+    return blocks[:: -(-len(blocks) // at_most)]

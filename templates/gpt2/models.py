@@ -1,0 +1,163 @@
+"""GPT-2 models: find one on the hub or on the disk, or make a new and small one, with the tokenizer that fits it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import re
+import textwrap
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import torch
+import transformers
+from huggingface_hub import constants, get_session
+from huggingface_hub.utils import enable_progress_bars
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPT2Tokenizer,
+)
+
+from config import ScratchConfig
+from settings import UserError
+
+SCRATCH = "scratch"  # the model name that means: none, make a new one
+END = "<|endoftext|>"  # GPT-2's token for the end of a text; it begins texts too
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+HUB_SECONDS = 4.0  # for the hub to answer at all; left alone, the libraries retry for the better part of a minute
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
+class HubUnreachable(UserError):
+    """The model is not on this machine, and the hub that has it can't be asked."""
+
+
+def load_pretrained(name: str, revision: str = "") -> tuple[Any, Any]:
+    """(model, tokenizer) from a folder, or by a hub id from the hub's cache or else from the hub.
+
+    Raises HubUnreachable when only the hub could help and it does not answer, UserError for everything that is wrong
+    with the name or the files.
+    """
+    if Path(name).is_dir():
+        return _load(name, None, local=True)
+    if not HUB_ID.fullmatch(name):
+        raise UserError(f"there is no model folder {name}")
+    try:
+        return _load(name, revision, local=True)
+    except UserError:  # not in the cache, or not all of it
+        trouble = hub_trouble(name, revision)
+    if trouble:
+        raise HubUnreachable(f"the model {name} is not on this machine, and the hub can't be reached: {trouble}")
+    enable_progress_bars()  # a download takes a while
+    return _load(name, revision, local=False)
+
+
+def load_tokenizer(name: str, **where: Any) -> Any:
+    """The tokenizer of a folder (tokenizer.json, or vocab.json and merges.txt) or hub id, ready for batches.
+
+    Raises UserError where there is none: transformers 5 would give one that turns every text into nothing.
+    """
+    folder = Path(name)
+    alone = (folder / "merges.txt").is_file() and not (folder / "config.json").is_file()
+    kind = GPT2Tokenizer if alone else AutoTokenizer  # the latter asks config.json which tokenizer the model has
+    try:
+        tokenizer = kind.from_pretrained(name, **where)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"the tokenizer of {name} can't be loaded: {_in_short(error)}") from None
+    if not tokenizer.encode("Once upon a time", add_special_tokens=False):
+        raise UserError(f"{name} has no tokenizer; it needs tokenizer.json, or vocab.json and merges.txt")
+    if tokenizer.pad_token is None:  # GPT-2 has none; any token will do, for what it fills up is masked
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"  # the model goes on after the last position, so that must be text
+    return tokenizer
+
+
+def _load(name: str, revision: str | None, *, local: bool) -> tuple[Any, Any]:
+    where = {"revision": revision or None, "local_files_only": local}
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            name, dtype=torch.float32, output_loading_info=True, **where
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"the model {name} can't be loaded: {_in_short(error)}") from None
+    if report["missing_keys"]:
+        raise UserError(f"the weights of {name} are not complete: {sorted(report['missing_keys'])[0]} is missing")
+    tokenizer = load_tokenizer(name, **where)
+    check_fit(model, tokenizer, name)
+    ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
+    model.generation_config = GenerationConfig(eos_token_id=ends)  # how to sample is config.toml's business alone
+    return model, tokenizer
+
+
+def check_fit(model: Any, tokenizer: Any, name: str) -> None:
+    """Raise UserError when the tokenizer has ids for which the model has no embedding."""
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise UserError(f"{name}: its tokenizer has {len(tokenizer)} tokens, but its model knows only {rows}")
+
+
+def _in_short(error: Exception) -> str:
+    return textwrap.shorten(str(error), width=200, placeholder=" ...") or type(error).__name__
+
+
+def hub_trouble(name: str, revision: str = "", seconds: float = HUB_SECONDS) -> str | None:
+    """Why the hub can't be asked for a model, found out within `seconds`; None when it answers."""
+    if constants.is_offline_mode():
+        return "HF_HUB_OFFLINE is set"
+    url = f"{constants.ENDPOINT}/{name}/resolve/{quote(revision or 'main', safe='')}/config.json"
+    answers: queue.Queue[str | None] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            status = get_session().head(url, timeout=seconds, follow_redirects=False).status_code
+            answers.put(f"{constants.ENDPOINT} answered with error {status}" if status >= 500 else None)
+        except Exception as error:  # whatever it is, it is the answer
+            answers.put(f"{constants.ENDPOINT}: {_in_short(error)}")
+
+    # A thread, because nothing else bounds a name server that does not answer.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answers.get(timeout=seconds)
+    except queue.Empty:
+        return f"{constants.ENDPOINT} did not answer within {seconds:g} seconds"
+
+
+def train_tokenizer(documents: Sequence[str], vocab_size: int) -> Any:
+    """A byte-level BPE tokenizer like GPT-2's, with at most `vocab_size` tokens learned from the documents."""
+    tokenizer = GPT2Tokenizer().train_new_from_iterator(documents, vocab_size, show_progress=False)
+    tokenizer.pad_token = END
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def new_model(shape: ScratchConfig, context: int, tokenizer: Any) -> GPT2LMHeadModel:
+    """A GPT-2 of the given shape with random weights."""
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=context,
+            n_embd=shape.n_embd,
+            n_layer=shape.n_layer,
+            n_head=shape.n_head,
+            activation_function="gelu_pytorch_tanh",  # GPT-2's gelu_new, computed in one go
+            bos_token_id=tokenizer.eos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def save_pretrained(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Write an ordinary Hugging Face model folder, which `--model FOLDER` and every other program can load."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

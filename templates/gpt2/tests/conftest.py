@@ -1,0 +1,133 @@
+"""A small GPT-2 and small settings for the tests. Nothing here or in the tests asks the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read by the libraries when they are imported
+
+import pytest
+import torch
+
+from config import (
+    Config,
+    DataConfig,
+    FinetuneConfig,
+    GenerateConfig,
+    MachineConfig,
+    ModelConfig,
+    ScratchConfig,
+    TrainConfig,
+)
+from models import new_model, save_pretrained, train_tokenizer
+from runtime import Device
+
+TEXT = "\n\n".join(
+    f"The {animal} number {number} went to the {place} and came back with {number + 1} stones."
+    for number in range(12)
+    for animal in ("cat", "heron", "old dog")
+    for place in ("river", "market")
+)
+SHAPE = ScratchConfig(n_layer=2, n_head=2, n_embd=32, vocab_size=320, steps=60, learning_rate=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test in a folder of its own, on one thread, with a hub that is switched off."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def dev() -> Device:
+    return Device(torch.device("cpu"), "fp32", torch.float32, None)
+
+
+@pytest.fixture(scope="session")
+def shape() -> ScratchConfig:
+    return SHAPE
+
+
+@pytest.fixture(scope="session")
+def text() -> str:
+    return TEXT
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    return train_tokenizer([TEXT], SHAPE.vocab_size)
+
+
+@pytest.fixture
+def model(tokenizer: Any) -> Any:
+    """Random weights, larger than usual so that every token and position tells, and exact enough to compare texts."""
+    torch.manual_seed(1)
+    made = new_model(SHAPE, 64, tokenizer).double()
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.2)
+    made.generation_config.eos_token_id = None  # it writes on until it is told to stop
+    return made.eval()
+
+
+@pytest.fixture
+def folder(model: Any, tokenizer: Any, tmp_path: Path) -> Path:
+    """The model as an ordinary Hugging Face folder."""
+    save_pretrained(tmp_path / "made", model, tokenizer)
+    return tmp_path / "made"
+
+
+@pytest.fixture(scope="session")
+def options() -> GenerateConfig:
+    return GenerateConfig(
+        max_new_tokens=12,
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        repetition_penalty=1.0,
+        num=1,
+        batch_size=8,
+    )
+
+
+@pytest.fixture(scope="session")
+def config(options: GenerateConfig, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    file = tmp_path_factory.mktemp("data") / "text.txt"
+    file.write_text(TEXT, encoding="utf-8")
+    return Config(
+        model=ModelConfig(name="openai-community/gpt2", revision=""),
+        scratch=SHAPE,
+        finetune=FinetuneConfig(steps=10, learning_rate=0.001),
+        data=DataConfig(path=str(file), validation_share=0.1),
+        train=TrainConfig(
+            context=32,
+            batch_size=8,
+            grad_accumulation=1,
+            dropout=0.1,
+            warmup_share=0.1,
+            weight_decay=0.1,
+            clip=1.0,
+            evaluations=2,
+            seed=1,
+        ),
+        generate=options,
+        machine=MachineConfig(
+            device="cpu", precision="fp32", tf32=False, compile=False, checkpointing=False, threads=1
+        ),
+    )
+
+
+@pytest.fixture
+def change() -> Callable[..., Config]:
+    """change(config, "train", dropout=0.5): a config with some settings of one section changed."""
+
+    def changed(config: Config, section: str, **values: Any) -> Config:
+        return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **values)})
+
+    return changed

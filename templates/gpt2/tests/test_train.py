@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import generate
+import train
+from config import Config, read_config
+from models import load_pretrained
+from runtime import Device
+from settings import UserError
+from trainer import Run, language_loss, learning_rate_at, make_optimizer, validation_loss
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.fixture
+def begin(config: Config) -> Callable[..., Run]:
+    """begin("name", settings): a run on the test's text from a new model."""
+
+    def begun(name: str = "run", settings: Config = config) -> Run:
+        return Run(settings, settings.scratch, generate.RUNS / name)
+
+    return begun
+
+
+@pytest.fixture(scope="module")
+def trained(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that came to its end."""
+    torch.set_num_threads(1)
+    run = Run(config, config.scratch, tmp_path_factory.mktemp("runs") / "trained")
+    run.train(never)
+    return run
+
+
+@pytest.fixture
+def with_text(config: Config, change: Callable[..., Config], tmp_path: Path) -> Callable[[str], Config]:
+    """with_text("..."): the settings for another text."""
+
+    def with_it(text: str) -> Config:
+        (tmp_path / "other.txt").write_text(text, encoding="utf-8")
+        return change(config, "data", path=str(tmp_path / "other.txt"))
+
+    return with_it
+
+
+Begin = Callable[..., Run]
+Change = Callable[..., Config]
+
+
+def test_the_loss_is_that_of_each_token_given_those_before_it(model: Any) -> None:
+    blocks = torch.randint(300, (2, 10))
+    logits = model(blocks).logits
+    expected = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), blocks[:, 1:].flatten())
+    torch.testing.assert_close(language_loss(model, blocks).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_training_lowers_the_loss_on_text_that_it_has_not_seen(trained: Run) -> None:
+    assert trained.step == trained.recipe.steps
+    assert trained.best < 0.4 * math.log(len(trained.tokenizer))  # what guessing would give
+
+
+def test_the_trained_folder_writes_what_it_learned(trained: Run, dev: Device, config: Config) -> None:
+    """Greedy, it must say the sentence as it stands in the text: no word left out, none twice."""
+    model, tokenizer = load_pretrained(str(trained.folder / "model"))
+    greedy = dataclasses.replace(config.generate, do_sample=False, max_new_tokens=10)
+    [[text]] = generate.continue_prompts(model, tokenizer, ["The old dog number 3 went to the"], greedy, dev)
+    assert " and came back with" in text
+
+
+def test_the_held_out_text_is_not_learned_from(begin: Begin, text: str, with_text: Callable[[str], Config]) -> None:
+    run = begin(settings=with_text(text + "\n\n" + "zyzzyva quixotic " * 40))
+    assert "zyzzyva" not in run.tokenizer.decode(run.blocks.tokens.tolist())
+    assert "zyzzyva" in run.tokenizer.decode(run.validation.flatten().tolist())
+    assert not [token for token in run.tokenizer.get_vocab() if "zyz" in token]  # the tokenizer hasn't seen it either
+
+
+def test_dropout_is_off_while_judging_and_on_again_after(begin: Begin, config: Config, change: Change) -> None:
+    run = begin(settings=change(config, "train", dropout=0.5))
+    first, second = (validation_loss(run.model, run.validation, run.dev, 4) for _ in range(2))
+    assert first == second
+    assert run.model.training
+    losses = {language_loss(run.model, run.validation).item() for _ in range(2)}
+    assert len(losses) == 2  # with dropout no two are alike
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(begin: Begin, config: Config) -> None:
+    whole = begin("whole")
+    whole.train(never)
+    halves = begin("halves")
+    halves.train(lambda: halves.step >= 25)
+    assert halves.step == 25
+    random.seed(99)
+    torch.manual_seed(99)
+    resumed = train.resume(config, "halves")
+    assert resumed.step == 25
+    resumed.train(never)
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name]), name
+    assert resumed.best == whole.best
+
+
+def test_a_sample_leaves_the_random_numbers_alone(begin: Begin) -> None:
+    run = begin()
+    before = torch.get_rng_state()
+    assert run.sample() == run.sample()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert run.model.training
+
+
+def test_every_update_learns_from_another_batch(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin()
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(run, "update", lambda batch: seen.append(batch) or torch.tensor(1.0))
+    run.train(lambda: len(seen) == 4)
+    assert len(torch.stack(seen).unique(dim=0)) == 4
+
+
+def test_a_batch_in_parts_gives_the_same_update(begin: Begin, config: Config, change: Change) -> None:
+    settings = change(config, "train", dropout=0.0)
+    whole, parts = begin("whole", settings), begin("parts", settings)
+    parts.micro_batch = 2
+    for number in range(3):
+        batch = whole.blocks.batch(number)
+        assert whole.update(batch).item() == pytest.approx(parts.update(batch).item(), rel=1e-4)
+
+
+def test_the_best_model_is_kept_not_the_last(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin()
+    losses = iter([2.0, 3.0])
+    monkeypatch.setattr("trainer.validation_loss", lambda *_: next(losses))
+    run.evaluate()
+    kept = {name: weight.clone() for name, weight in run.model.state_dict().items()}
+    run.update(run.blocks.batch(0))
+    run.evaluate()
+    loaded, _ = load_pretrained(str(run.folder / "model"))
+    assert run.best == 2.0
+    assert all(torch.equal(weight, kept[name]) for name, weight in loaded.state_dict().items())
+
+
+def test_metrics_and_curves_are_written(trained: Run) -> None:
+    rows = [row for row in trained.metrics.rows() if "validation_loss" in row]
+    assert [row["step"] for row in rows] == [30, 60]
+    assert rows[-1]["score"] == pytest.approx(math.exp(rows[-1]["validation_loss"]))
+    assert (trained.folder / "curves.png").stat().st_size > 5000
+
+
+def test_a_changed_text_is_noticed_when_going_on(begin: Begin, text: str, with_text: Callable[[str], Config]) -> None:
+    begin().train(lambda: True)
+    with pytest.raises(UserError, match="training_tokens has changed"):
+        train.resume(with_text(text + "And more. " * 50), None)
+
+
+def test_only_matrices_decay(model: Any) -> None:
+    decayed, others = make_optimizer(model, 0.1, 0.2).param_groups
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.2, 0.0)
+    assert all(weight.dim() >= 2 for weight in decayed["params"])
+    assert all(weight.dim() == 1 for weight in others["params"])
+    assert len(decayed["params"]) + len(others["params"]) == len(list(model.parameters()))
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    shares = [learning_rate_at(step, 100, 0.1) for step in range(100)]
+    assert shares.index(max(shares)) in (9, 10)
+    assert max(shares) == 1.0
+    assert 0 < shares[0] <= 0.1
+    assert shares[-1] < 0.01
+
+
+def test_recomputed_activations_change_no_result(begin: Begin, config: Config, change: Change) -> None:
+    settings = change(config, "train", dropout=0.0)
+    plain, recomputing = begin("plain", settings), begin("other", change(settings, "machine", checkpointing=True))
+    assert recomputing.model.is_activation_checkpointing
+    for number in range(3):
+        batch = plain.blocks.batch(number)
+        assert plain.update(batch).item() == pytest.approx(recomputing.update(batch).item(), rel=1e-5)
+
+
+def test_fine_tuning_starts_from_the_folder(folder: Path, config: Config, tmp_path: Path) -> None:
+    run = train.begin(config, str(folder), None)
+    assert run.folder == Path("runs/finetune")
+    assert run.recipe == config.finetune
+    loaded, _ = load_pretrained(str(folder))
+    assert torch.equal(run.model.transformer.wte.weight, loaded.transformer.wte.weight)
+    run.save()
+    assert train.begin(config, str(folder), None).folder == Path("runs/finetune-2")  # nothing is written over
+
+
+def test_without_the_hub_a_new_model_is_trained(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train.begin(config, None, None)
+    assert run.recipe == config.scratch
+    said = capsys.readouterr().out
+    assert "HF_HUB_OFFLINE is set" in said
+    assert "a new, small GPT-2" in said
+    with pytest.raises(UserError, match="--model scratch"):
+        train.begin(config, "openai-community/gpt2", None)
+
+
+def test_the_first_text_without_a_hub_comes_from_a_model_trained_here(config: Config, change: Change) -> None:
+    _, _, origin = generate.open_model(change(config, "scratch", steps=5), None, None)
+    assert Path(origin) == Path("runs/scratch/model")
+    assert generate.open_model(config, "scratch", None)[2] == origin  # the second time it is there
+
+
+def test_a_text_that_is_too_short_is_refused(begin: Begin, with_text: Callable[[str], Config]) -> None:
+    with pytest.raises(UserError, match="too short"):
+        begin(settings=with_text("Hello."))
+
+
+def test_resume_without_a_run_is_refused(config: Config) -> None:
+    with pytest.raises(UserError, match="nothing to go on with"):
+        train.resume(config, None)
+
+
+def test_config_toml_is_complete_and_right() -> None:
+    assert read_config(Path(__file__).parent.parent / "config.toml").scratch.n_layer > 0

@@ -1,0 +1,118 @@
+"""Teach a GPT-2 your text: `python train.py --data my-text.txt`, and `python train.py --resume` to go on.
+
+It starts from config.toml's model, or, where the hub can't be reached or with `--model scratch`, from a new small one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from config import Config, read_config
+from generate import RUNS
+from models import SCRATCH, HubUnreachable, load_pretrained
+from runtime import StopRequest, read_checkpoint, set_threads
+from settings import UserError, main_guard
+from trainer import Run
+
+FIRST_RUN_SECONDS = 180.0  # somebody who asked for a text is waiting
+
+
+def begin(config: Config, name: str | None, run_name: str | None) -> Run:
+    """A run from the model that `name` or else config.toml names, or from a new one where the hub can't be reached."""
+    wanted, start = name or config.model.name, None
+    if wanted != SCRATCH:
+        try:
+            start = load_pretrained(wanted, config.model.revision)
+            print(f"start: {wanted}", flush=True)
+        except HubUnreachable as trouble:
+            if name:  # asked for by name: nothing else will do
+                raise UserError(f"{trouble}. --model {SCRATCH} trains a small GPT-2 from nothing instead") from None
+            print(f"{trouble}.", flush=True)
+    if start is None:
+        print(f"start: a new, small GPT-2 that knows nothing yet (--model {SCRATCH})", flush=True)
+    if not config.data.path:
+        print("text: Python's own documentation, for --data names no other", flush=True)
+    folder = free_folder(run_name or ("finetune" if start else SCRATCH), numbered=not run_name)
+    return Run(config, config.finetune if start else config.scratch, folder, start)
+
+
+def free_folder(name: str, *, numbered: bool) -> Path:
+    """runs/NAME, or where that is taken runs/NAME-2 and so on, or a UserError when it must be that name."""
+    if Path(name).name != name:
+        raise UserError(f"--name is the name of a folder in {RUNS}, not {name}")
+    folder, number = RUNS / name, 1
+    while folder.exists():
+        if not numbered:
+            raise UserError(f"{folder} is taken; go on with it by --resume, or choose another --name")
+        number += 1
+        folder = RUNS / f"{name}-{number}"
+    return folder
+
+
+def resume(config: Config, run_name: str | None) -> Run:
+    """The run of that name, or else the one that was saved last, where it stopped."""
+    saved = sorted(RUNS.glob(f"{run_name or '*'}/last/checkpoint.json"), key=lambda file: file.stat().st_mtime)
+    if not saved:
+        raise UserError(f"there is nothing to go on with in {RUNS / (run_name or '')}; leave --resume out")
+    last = saved[-1].parent
+    print(f"start: {last}", flush=True)
+    recipe = config.scratch if read_checkpoint(last)[1]["scratch"] else config.finetune
+    return Run(config, recipe, last.parent, load_pretrained(str(last)), resume=True)
+
+
+def train_until_stopped(run: Run, seconds: float | None = None) -> bool:
+    """Train, and True when it was not cut short by Ctrl-C; everything is saved either way."""
+    print(run.describe(), flush=True)
+    with StopRequest() as request:
+        run.train(lambda: request.requested, seconds)
+    if run.step < run.recipe.steps:
+        print(f"\nstopped and saved at step {run.step} of {run.recipe.steps}")
+        print(f"go on with: python train.py --resume --name {run.folder.name}")
+    return not request.requested
+
+
+def train_from_scratch(config: Config) -> Path:
+    """Train a new small model for a few minutes at most and return its folder. Ctrl-C saves and ends the program."""
+    run = begin(config, SCRATCH, None)
+    if not train_until_stopped(run, FIRST_RUN_SECONDS):
+        raise KeyboardInterrupt
+    return run.folder / "model"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Teach a GPT-2 your text; see also config.toml.")
+    parser.add_argument("--data", help="a text file, or a folder of them")
+    parser.add_argument("--model", help="where to start: a model folder, a hub id, or scratch for a new small model")
+    parser.add_argument("--name", help="the run's folder in runs/")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that was saved last, or with --name")
+    parser.add_argument("--steps", type=int, help="this many updates in all")
+    parser.add_argument("--max-seconds", type=float, help="stop after this time, judge and save what is there")
+    parser.add_argument("--config", type=Path, default=Path("config.toml"))
+    options = parser.parse_args()
+    if options.resume and options.model:
+        raise UserError("--resume goes on with the run's own model; leave --model out")
+    config = read_config(options.config)
+    if options.data is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=options.data))
+    if options.steps is not None:
+        if options.steps < 1:
+            raise UserError("--steps must be at least 1")
+        config = dataclasses.replace(
+            config,
+            scratch=dataclasses.replace(config.scratch, steps=options.steps),
+            finetune=dataclasses.replace(config.finetune, steps=options.steps),
+        )
+    set_threads(config.machine.threads)
+    run = resume(config, options.name) if options.resume else begin(config, options.model, options.name)
+    if not train_until_stopped(run, options.max_seconds):
+        return 130
+    folder = run.folder
+    print(f"\nbest validation loss {run.best:.4f}   curves: {folder / 'curves.png'}   model: {folder / 'model'}")
+    print(f'write with it: python generate.py --model {folder / "model"} "{run.opening}"')
+    return 0
+
+
+if __name__ == "__main__":
+    main_guard(main)

@@ -1,0 +1,267 @@
+"""The training itself: the loss, the optimizer, and a run from its first update to the model that it leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
+from data import Blocks, encode, read_documents, split_tail, validation_blocks
+from generate import continue_prompts
+from models import new_model, save_pretrained, train_tokenizer
+from runtime import (
+    Device,
+    Metrics,
+    Progress,
+    autocast,
+    choose_device,
+    fit_micro_batch,
+    load_checkpoint,
+    replace_folder,
+    save_checkpoint,
+    scaler_for,
+    seed_everything,
+)
+from settings import UserError
+
+LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step
+VALIDATION_BLOCKS = 200  # enough to steer by
+SAMPLE_TOKENS = 40
+
+
+def learning_rate_at(step: int, steps: int, warmup_share: float) -> float:
+    """The share of the full learning rate at a step: a straight warm-up, then half a cosine down to zero.
+
+    Adam's first estimates of the gradient are poor, so full steps at the start would spoil the weights; the slow end
+    lets them settle.
+    """
+    warmup = max(1, round(steps * warmup_share))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+def make_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW; matrices are pulled a little towards zero at every step, biases and layer norms are left alone."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [weight for weight in weights if weight.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [weight for weight in weights if weight.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
+
+
+def language_loss(model: Any, blocks: Tensor) -> Tensor:
+    """Mean cross-entropy of every token of blocks [N, T] given those before it.
+
+    The labels are the blocks themselves: the model shifts them by one. Shifted here too, it would learn to leave out
+    every second word.
+    """
+    return model(input_ids=blocks, labels=blocks, use_cache=False).loss
+
+
+@torch.no_grad()
+def validation_loss(model: Any, blocks: Tensor, dev: Device, size: int) -> float:
+    """Mean loss over blocks [N, T], `size` of them at a time, without dropout. exp(loss) is the perplexity."""
+    model.eval()
+    total = 0.0
+    for part in blocks.split(size):
+        with autocast(dev):
+            total += language_loss(model, part.to(dev.device)).item() * len(part)
+    model.train()
+    return total / len(blocks)
+
+
+def set_dropout(model: nn.Module, share: float) -> None:
+    """Switch off this share of the activations at random while training; a model folder's own choice is overruled."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
+
+
+def training_bytes(model: Any, blocks: int, length: int) -> int:
+    """Rough memory for one micro-batch: weights, gradients, Adam's two moments, activations, and the logits twice."""
+    config = model.config
+    weights = sum(weight.numel() for weight in model.parameters())
+    activations = config.num_hidden_layers * config.hidden_size * 20
+    return 4 * (4 * weights + blocks * length * (activations + 2 * config.vocab_size))
+
+
+class Run:
+    """One training run: its model, its data and the folder in runs/ that holds what it makes.
+
+    It starts from `start`, a model and its tokenizer, or from a new model. `recipe` tells how far and how fast to
+    learn: config.scratch for a new model, config.finetune for one that can write already.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        recipe: ScratchConfig | FinetuneConfig,
+        folder: Path,
+        start: tuple[Any, Any] | None = None,
+        *,
+        resume: bool = False,
+    ) -> None:
+        self.config, self.recipe, self.folder = config, recipe, folder
+        seed_everything(config.train.seed)
+        documents = read_documents(config.data.path)
+        training, held_out = split_tail(documents, config.data.validation_share)
+        if not training or not held_out:
+            raise UserError("the text is too short to hold a part of it out; bring more of it")
+        if start is None:
+            tokenizer = train_tokenizer(training, config.scratch.vocab_size)
+            start = new_model(config.scratch, config.train.context, tokenizer), tokenizer
+        self.model, self.tokenizer = start
+        self._prepare_model(config.train)
+        self._prepare_data(training, held_out)
+        self.step, self.best = 0, math.inf
+        if resume:
+            self._resume()
+        self.metrics = Metrics(folder / "metrics.jsonl", resume=resume)
+
+    def _prepare_model(self, train: TrainConfig) -> None:
+        machine = self.config.machine
+        self.dev = choose_device(machine.device, machine.precision, tf32=machine.tf32)
+        self.model.to(self.dev.device)
+        self.model.train()
+        set_dropout(self.model, train.dropout)
+        if machine.checkpointing:
+            self.model.activation_checkpointing_enable()
+        self.forward = torch.compile(self.model) if machine.compile else self.model
+        self.optimizer = make_optimizer(self.model, self.recipe.learning_rate, train.weight_decay)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: learning_rate_at(step, self.recipe.steps, train.warmup_share)
+        )
+        self.scaler = scaler_for(self.dev)
+
+    def _prepare_data(self, training: list[str], held_out: list[str]) -> None:
+        train = self.config.train
+        tokens, kept = encode(self.tokenizer, training), encode(self.tokenizer, held_out)
+        self.length = min(train.context, self.model.config.max_position_embeddings, len(tokens))
+        if self.length < 8 or len(kept) < 2:
+            raise UserError(f"the text is too short: {len(tokens)} tokens to learn from, {len(kept)} held out")
+        effective = train.batch_size * train.grad_accumulation
+        self.blocks = Blocks(tokens, self.length, effective, train.seed)
+        self.validation = validation_blocks(kept, self.length, VALIDATION_BLOCKS)
+        self.opening = " ".join(held_out[0].split()[:5])
+        self.micro_batch = fit_micro_batch(
+            effective, train.batch_size, lambda n: training_bytes(self.model, n, self.length), self.dev
+        )
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What must be the same for a run to go on where it stopped."""
+        return {
+            "scratch": isinstance(self.recipe, ScratchConfig),
+            "training_tokens": len(self.blocks.tokens),
+            "block": self.length,
+            "batch": self.blocks.size,
+            "seed": self.config.train.seed,
+        }
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
+
+    def _resume(self) -> None:
+        self.step, extra = load_checkpoint(self.folder / "last", model=self.model, **self.state)
+        self.best = extra.pop("best")
+        changed = [key for key, value in self.description.items() if extra[key] != value]
+        if changed:
+            raise UserError(f"{changed[0]} has changed since {self.folder} was begun; leave --resume out")
+
+    def update(self, batch: Tensor) -> Tensor:
+        """One step down the gradient of the loss over batch [N, T]; returns that loss."""
+        total = torch.zeros((), device=self.dev.device)
+        for part in batch.split(self.micro_batch):
+            with autocast(self.dev):
+                loss = language_loss(self.forward, part.to(self.dev.device)) * (len(part) / len(batch))
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.scheduler.step()
+        self.optimizer.zero_grad(set_to_none=True)  # gradients add up until they are cleared
+        return total
+
+    def train(self, stop: Callable[[], bool], seconds: float | None = None) -> None:
+        """Update until the recipe's last step, until `stop()` or for `seconds`; runs/NAME/last then holds the end."""
+        steps, begun = self.recipe.steps, time.monotonic()
+        every = -(-steps // self.config.train.evaluations)
+        progress, tokens = Progress(steps, start=self.step), 0
+        self.model.train()
+        while self.step < steps:
+            batch = self.blocks.batch(self.step)
+            loss = self.update(batch)
+            self.step += 1
+            tokens += batch.numel()
+            left = None if seconds is None else seconds - (time.monotonic() - begun)
+            ending = self.step == steps or stop() or (left is not None and left <= 0)
+            if self.step % LOG_EVERY == 0 or ending:
+                self.metrics.write(step=self.step, train_loss=loss.item())
+                progress.update(self.step, loss.item(), tokens, seconds_left=left)
+                tokens = 0
+            if self.step % every == 0 or ending:
+                if not stop() or self.best == math.inf:  # Ctrl-C: somebody wants to go, but not empty-handed
+                    progress.say(self.evaluate())
+                self.save()
+            if ending:
+                break
+
+    def evaluate(self) -> str:
+        """Judge the model on the held-out text, keep it if it is the best yet, redraw the curves; returns a report."""
+        loss = validation_loss(self.model, self.validation, self.dev, self.micro_batch)
+        self.metrics.write(step=self.step, validation_loss=loss, score=math.exp(loss))
+        self.metrics.plot(self.folder / "curves.png", score="perplexity")
+        if loss < self.best:
+            self.best = loss
+            with replace_folder(self.folder / "model") as folder:
+                save_pretrained(folder, self.model, self.tokenizer)
+        text = "\n".join(f"  | {line}" for line in self.sample().splitlines())
+        return f"step {self.step}: validation loss {loss:.4f}, perplexity {math.exp(loss):.1f}\n{text}"
+
+    def sample(self) -> str:
+        """The beginning of the held-out text as the model would go on; the training's random numbers stay untouched."""
+        options = dataclasses.replace(self.config.generate, max_new_tokens=SAMPLE_TOKENS, num=1)
+        kind = self.dev.device.type
+        indices = [] if kind == "cpu" else [torch.accelerator.current_device_index()]
+        with torch.random.fork_rng(devices=indices, device_type=kind):
+            torch.manual_seed(self.config.train.seed)
+            [[text]] = continue_prompts(self.model, self.tokenizer, [self.opening], options, self.dev)
+        return self.opening + text
+
+    def save(self) -> None:
+        """Write all that is needed to go on into runs/NAME/last."""
+        save_checkpoint(
+            self.folder / "last",
+            model=self.model,
+            step=self.step,
+            extra=self.description | {"best": self.best},
+            also=lambda folder: save_pretrained(folder, self.model, self.tokenizer),
+            **self.state,
+        )
+
+    def describe(self) -> str:
+        """What is about to be trained, in a few lines."""
+        weights = sum(weight.numel() for weight in self.model.parameters())
+        lines = [
+            f"data: {len(self.blocks.tokens):,} tokens to learn from, {self.validation.numel():,} held out; "
+            f"{len(self.tokenizer):,} different tokens",
+            f"model: GPT-2 with {weights:,} weights on {self.dev.device.type} in {self.dev.precision}, "
+            f"{torch.get_num_threads()} thread(s)",
+            f"steps: {self.step} done of {self.recipe.steps}, {self.blocks.size} blocks of {self.length} tokens each, "
+            f"{self.micro_batch} at a time",
+        ]
+        if self.dev.note:
+            lines.append(f"note: {self.dev.note}")
+        return "\n".join(lines)
