@@ -33,15 +33,15 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 # The main job without a network: search, generate a starter, train it for some seconds, use it.
 demo: $(VENV)/.ready
 	@rm -rf demo && mkdir demo
-	@echo '$$ scaffold search "machine translation" --limit 8'
-	@$(VENV)/bin/scaffold search --offline "machine translation" --limit 8
-	@echo; echo '$$ scaffold start 번역 demo/my-translator --yes --offline'
-	@$(VENV)/bin/scaffold start 번역 demo/my-translator --yes --offline --json > demo/start.json
-	@$(PY) -c 'import json; made = json.load(open("demo/start.json"))["new"]; print("Made", made["project"], "with", len(made["files"]), "files:", ", ".join(made["files"]))'
-	@echo; echo '$$ python train.py --max-seconds 45'
-	@cd demo/my-translator && ../../$(PY) train.py --max-seconds 45
+	@echo '$$ scaffold search "machine translation" --limit 6'
+	@$(VENV)/bin/scaffold search --offline "machine translation" --limit 6
+	@echo; echo '$$ scaffold start 번역 demo/my-translator --yes'
+	@$(VENV)/bin/scaffold start 번역 demo/my-translator --yes --offline
+	@echo; echo "The demo has what those commands install already, so on to training: a short run of 1,200 updates."
+	@echo '$$ python train.py --steps 1200'
+	@cd demo/my-translator && ../../$(PY) train.py --steps 1200
 	@echo; echo '$$ python translate.py "March 5, 2024" "이천이십사년 삼월 오일"'
-	@cd demo/my-translator && ../../$(PY) translate.py "March 5, 2024"
+	@cd demo/my-translator && ../../$(PY) translate.py "March 5, 2024" "이천이십사년 삼월 오일"
 	@echo; echo "That was a short run. Go on with it:"
 	@echo "  cd demo/my-translator"
 	@echo "  ../../$(PY) train.py --resume"

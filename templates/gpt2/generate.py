@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from settings import UserError, main_guard  # isort: skip (before torch: see there)
+
 import torch
 from transformers import GenerationConfig, TextStreamer
 
 from config import Config, GenerateConfig, read_config
 from models import SCRATCH, HubUnreachable, load_pretrained
 from runtime import Device, autocast, choose_device, seed_everything, set_threads
-from settings import UserError, main_guard
 
 RUNS = Path("runs")
 

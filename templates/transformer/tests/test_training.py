@@ -1,0 +1,150 @@
+"""Training learns, loses nothing when it is interrupted, and is judged honestly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SMALL, MakeConfig
+
+from data import PAD, collate
+from evaluate import evaluating, load_translator, score, translate
+from runtime import choose_device
+from settings import UserError
+from train import Run, learning_rate_at, summed_loss
+
+CPU = choose_device("cpu", "fp32")
+
+
+def never() -> bool:
+    return False
+
+
+def stop_after(updates: int) -> Callable[[], bool]:
+    """A stop() that says yes after so many updates."""
+    asked = iter(range(1, 10**9))
+    return lambda: next(asked) >= updates
+
+
+def weights(run: Run) -> list[torch.Tensor]:
+    return [weight.detach() for weight in run.trainer.model.parameters()]
+
+
+def test_it_learns_to_reverse_words_it_never_saw(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(train={"steps": 500, "batch_size": 32, "learning_rate": 0.005})
+    run = Run(config, tmp_path / "runs")
+    run.train(never)
+    model, vocabulary = load_translator(tmp_path / "runs" / "best", CPU)
+    predictions = translate(model, vocabulary, [source for source, _ in run.split.heldout], CPU)
+    assert score("exact", predictions, [target for _, target in run.split.heldout]) > 80
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_filler_in_the_labels_counts_nothing(make_config: MakeConfig, tmp_path: Path, smoothing: float) -> None:
+    run = Run(make_config(), tmp_path)
+    pairs = sorted(run.train_data, key=lambda pair: len(pair[1]))
+    chosen = [pairs[0], pairs[-1]]
+    together = summed_loss(run.trainer.model, *collate(chosen), smoothing)
+    alone = sum(summed_loss(run.trainer.model, *collate([pair]), smoothing) for pair in chosen)
+    assert torch.allclose(together, torch.as_tensor(alone), rtol=1e-4)
+
+
+def test_the_decoder_reads_one_symbol_behind_what_it_must_say() -> None:
+    seen: list[torch.Tensor] = []
+
+    class Knows(torch.nn.Module):
+        """Says with certainty what follows in the alphabet."""
+
+        def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            seen.append(target)
+            return torch.nn.functional.one_hot(target + 1, 12).float() * 100
+
+    target = torch.tensor([[4, 5, 6, 7, 8]])
+    assert summed_loss(Knows(), target, target, 0.0) < 1e-3
+    assert seen[0].tolist() == [[4, 5, 6, 7]]
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = Run(make_config(), tmp_path)
+    source, target = collate(run.train_data[:10])
+    grads = []
+    for size in (10, 3):
+        run.trainer.micro_batch = size
+        run.trainer.optimizer.zero_grad()
+        run.trainer.gradients(source, target)
+        grads.append([weight.grad.clone() for weight in run.trainer.model.parameters() if weight.grad is not None])
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*grads, strict=True))
+
+
+def test_a_resumed_run_ends_bit_for_bit_like_one_that_was_never_stopped(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = make_config(model={"dropout": 0.2}, train={"steps": 24, "evaluate_every": 7})
+    whole = Run(config, tmp_path / "whole")
+    whole.train(never)
+    Run(config, tmp_path / "parts").train(stop_after(11))
+    torch.manual_seed(999)  # what happened in between must not matter
+    resumed = Run(config, tmp_path / "parts", resume=True)
+    assert resumed.step == 11
+    resumed.train(never)
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(resumed), strict=True))
+    rows = {run: [row for row in run.metrics.rows() if "score" in row] for run in (whole, resumed)}
+    assert [row for row in rows[whole] if row["step"] > 11] == [row for row in rows[resumed] if row["step"] > 11]
+
+
+def test_resuming_with_another_model_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
+    Run(make_config(train={"steps": 1}), tmp_path / "runs").train(never)
+    with pytest.raises(UserError, match="changed since"):
+        Run(make_config(model={"d_model": 64}), tmp_path / "runs", resume=True)
+    with pytest.raises(UserError, match="no checkpoint"):
+        Run(make_config(), tmp_path / "elsewhere", resume=True)
+
+
+def test_translating_uses_no_dropout(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = Run(make_config(model={"dropout": 0.5}, train={"steps": 30}), tmp_path)
+    run.train(never)
+    model, vocabulary = load_translator(tmp_path / "best", CPU)
+    sentences = [source for source, _ in run.split.train[:50]]
+    first = translate(model, vocabulary, sentences, CPU)
+    assert all(translate(model, vocabulary, sentences, CPU) == first for _ in range(3))
+    assert translate(model.train(), vocabulary, sentences, CPU) == first
+    assert not load_translator(tmp_path / "best", CPU)[0].training
+
+
+def test_judging_leaves_the_model_in_training() -> None:
+    model = torch.nn.Dropout()
+    with evaluating(model):
+        assert not model.training
+    assert model.training
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    config = SMALL.train
+    rates = [learning_rate_at(step, config) for step in range(config.steps + 1)]
+    assert 0 < rates[0] < 1
+    assert max(rates) == 1.0
+    assert rates[-1] == 0.0
+    top = rates.index(1.0)
+    assert rates == sorted(rates[: top + 1]) + sorted(rates[top + 1 :], reverse=True)
+
+
+def test_scores() -> None:
+    assert score("exact", ["a b", "c"], ["a b", "d"]) == 50
+    pytest.importorskip("sacrebleu")
+    for metric in ("chrf", "bleu"):
+        assert score(metric, ["the cat sat on the mat"], ["the cat sat on the mat"]) == pytest.approx(100)
+        assert score(metric, ["no dogs here at all"], ["the cat sat on the mat"]) < 30
+
+
+def test_one_file_of_metrics_becomes_curves(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = Run(make_config(train={"steps": 12, "evaluate_every": 5}), tmp_path)
+    run.train(never)
+    rows = run.metrics.rows()
+    assert [row["step"] for row in rows if "score" in row] == [5, 10, 12]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_padding_is_symbol_zero() -> None:
+    assert PAD == 0  # nn.Embedding's padding_idx and pad_sequence agree

@@ -1,0 +1,46 @@
+"""Translate what you type: `python translate.py "March 5, 2024"`, a file with --file, or lines from a pipe."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from config import read_config
+from data import UNKNOWN
+from evaluate import load_translator, translate
+from runtime import choose_device, set_threads
+from settings import main_guard
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Translate sentences with the trained model.")
+    parser.add_argument(
+        "sentence", nargs="*", help="what to translate; without any, lines are read from standard input"
+    )
+    parser.add_argument("--file", type=Path, help="translate each line of this file")
+    parser.add_argument("--config", type=Path, default=Path("config.toml"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("runs/best"))
+    options = parser.parse_args()
+    config = read_config(options.config)
+    set_threads(config.machine.threads)
+    dev = choose_device(config.machine.device, config.machine.precision, tf32=config.machine.tf32)
+    model, vocabulary = load_translator(options.checkpoint, dev)
+    sentences = options.sentence
+    if options.file:
+        sentences = options.file.read_text(encoding="utf-8-sig").splitlines()
+    elif not sentences:
+        if sys.stdin.isatty():
+            print("one sentence per line, then Ctrl-D (Windows: Ctrl-Z and Enter)", file=sys.stderr)
+        sentences = sys.stdin.read().splitlines()
+    sentences = [sentence for sentence in sentences if sentence.strip()]
+    for sentence, answer in zip(sentences, translate(model, vocabulary, sentences, dev), strict=True):
+        print(answer)
+        symbols = vocabulary.split(vocabulary.tidy(sentence))
+        unseen = [s for s, n in zip(symbols, vocabulary.encode_source(sentence), strict=False) if n == UNKNOWN]
+        if unseen:
+            print(f"note: never seen in training: {' '.join(dict.fromkeys(unseen))}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main_guard(main)
