@@ -152,7 +152,10 @@ def _show(output: Output, references: Sequence[Reference]) -> None:
     here = [item.path for item in references if item.path and item.status != "failed"]
     if not here:
         return
-    rows = [(item.repo, item.status, (item.commit or "")[:10], item.path) for item in references]
+    rows = [
+        (item.repo, item.status, (item.commit or "")[:10], None if item.status == "failed" else item.path)
+        for item in references
+    ]
     output.table(("repository", "status", "commit", "folder"), rows, ("bold", "", "dim", "cyan"))
     commands = [f"ls {shlex.quote(path)}" for path in here[:_NEXT_SHOWN]]
     output.next_steps([*commands, f"git -C {shlex.quote(here[0])} log -1"])
