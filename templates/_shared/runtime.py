@@ -32,10 +32,11 @@ class Device:
     precision: str  # fp32, bf16 or fp16
     dtype: torch.dtype  # what autocast computes in
     note: str | None
+    compile: bool = False  # whether torch.compile is wanted and possible
 
 
-def choose_device(device: str, precision: str, *, tf32: bool = False) -> Device:
-    """The configured device and precision, or the nearest that this machine really has.
+def choose_device(device: str, precision: str, *, tf32: bool = False, compile: bool = False) -> Device:
+    """The configured device, precision and compiling, or the nearest that this machine really has.
 
     bf16 counts only where the hardware has units for it (emulated it is slower than fp32); fp16 stays off the CPU.
     """
@@ -47,15 +48,25 @@ def choose_device(device: str, precision: str, *, tf32: bool = False) -> Device:
     if (precision == "bf16" and not _has_bf16(kind)) or (precision == "fp16" and kind == "cpu"):
         notes.append(f"config.toml asks for {precision}, which is slow on this {kind}: computing in fp32")
         precision = "fp32"
+    if compile and not _has_compiler(kind):
+        notes.append("config.toml asks for compile, but no C++ compiler is installed here: running without")
+        compile = False
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    return Device(torch.device(kind), precision, dtype, "; ".join(notes) or None)
+    return Device(torch.device(kind), precision, dtype, "; ".join(notes) or None, compile)
 
 
 def _has_bf16(kind: str) -> bool:
     if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return kind != "cpu" or any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _has_compiler(kind: str) -> bool:
+    """torch.compile writes C++ for a CPU; for a GPU its launchers are C. CXX and CC name another compiler."""
+    variable, usual = ("CXX", ("g++", "clang++", "c++")) if kind == "cpu" else ("CC", ("gcc", "clang", "cc"))
+    names = (os.environ.get(variable) or "", "cl") if os.name == "nt" else (os.environ.get(variable) or "", *usual)
+    return any(shutil.which(name) for name in names if name)
 
 
 def autocast(dev: Device) -> torch.autocast:

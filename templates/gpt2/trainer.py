@@ -129,13 +129,13 @@ class Run:
 
     def _prepare_model(self, train: TrainConfig) -> None:
         machine = self.config.machine
-        self.dev = choose_device(machine.device, machine.precision, tf32=machine.tf32)
+        self.dev = choose_device(machine.device, machine.precision, tf32=machine.tf32, compile=machine.compile)
         self.model.to(self.dev.device)
         self.model.train()
         set_dropout(self.model, train.dropout)
         if machine.checkpointing:
             self.model.activation_checkpointing_enable()
-        self.forward = torch.compile(self.model) if machine.compile else self.model
+        self.forward = torch.compile(self.model) if self.dev.compile else self.model
         self.optimizer = make_optimizer(self.model, self.recipe.learning_rate, train.weight_decay)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: learning_rate_at(step, self.recipe.steps, train.warmup_share)

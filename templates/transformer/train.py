@@ -131,7 +131,7 @@ class Run:
         self.config, self.folder = config, folder
         seed_everything(config.train.seed)
         machine = config.machine
-        self.dev = choose_device(machine.device, machine.precision, tf32=machine.tf32)
+        self.dev = choose_device(machine.device, machine.precision, tf32=machine.tf32, compile=machine.compile)
         self.split = split_pairs(load_pairs(config.data, config.train.seed), config.data, config.train.seed)
         self.vocabulary = Vocabulary.build(self.split.train, config.data)
         self.train_data = encode_pairs(self.split.train, self.vocabulary, config.model.max_length)
@@ -152,7 +152,7 @@ class Run:
         longest = max(max(len(source), len(target)) for source, target in self.train_data)
         if config.machine.checkpointing:
             model.recompute_activations()
-        if config.machine.compile:
+        if dev.compile:
             model.compile(dynamic=True)
         effective = config.train.batch_size * config.train.grad_accumulation
         micro = fit_micro_batch(effective, config.train.batch_size, lambda n: model.training_bytes(n, longest), dev)

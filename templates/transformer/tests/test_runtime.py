@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,19 @@ def test_a_device_that_is_not_there_is_replaced_and_said() -> None:
     assert "cuda" in device.note
     assert "fp16" in device.note
     assert choose_device("cpu", "fp32").note is None
+
+
+def test_without_a_compiler_it_runs_uncompiled_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CC", "CXX"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    device = choose_device("cpu", "fp32", compile=True)
+    assert not device.compile
+    assert "no C++ compiler" in (device.note or "")
+    compiler = tmp_path / ("cl.exe" if os.name == "nt" else "g++")
+    compiler.write_text("#!/bin/sh\n", encoding="utf-8")
+    compiler.chmod(0o755)
+    assert choose_device("cpu", "fp32", compile=True).compile
 
 
 def test_the_micro_batch_shrinks_to_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
