@@ -65,7 +65,7 @@ def parse_name(text: str) -> RepositoryName:
         )
     name = name.removesuffix(".git")
     if not _OWNER.fullmatch(owner) or not _NAME.fullmatch(name) or name.lower() in {".", ".git"}:
-        raise UsageError(f"{text!r} is not a repository: the form is owner/name", hint=_FORMS)
+        raise UsageError(f"{text!r} is not a repository name", hint="write it as owner/name")
     return RepositoryName(owner, name)
 
 

@@ -88,8 +88,9 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, ScaffoldError):
             output.error(error)
             return error.exit_code
-        output.error(_unexpected(error))
-        return 1
+        explained = _unexpected(error)
+        output.error(explained)
+        return explained.exit_code
 
 
 def _invoke(arguments: Sequence[str], output: Output) -> int:
@@ -133,7 +134,11 @@ def _unexpected(error: Exception) -> ScaffoldError:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         reason = _DISK_ERRORS.get(error.errno or 0) or (error.strerror or str(error)).lower()
-        return ScaffoldError(f"{where}{reason}", hint="Free some space or choose another folder, then run it again.")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "Free some space, then run it again." if full else "Choose another file or folder, then run it again."
+        return ScaffoldError(f"{where}{reason}", hint=hint)
+    if isinstance(error, UnicodeEncodeError):
+        return UsageError("the command line holds bytes that are not text (UTF-8)", hint="Write that word differently.")
     return ScaffoldError(
         f"unexpected {type(error).__name__}: {error}",
         hint="This is a fault in scaffold. Run it again with --debug and report what it prints.",

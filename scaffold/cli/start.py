@@ -62,25 +62,33 @@ def command(
     from scaffold.discovery.index import open_index
     from scaffold.discovery.search import search
     from scaffold.projects.create import Choices, create
+    from scaffold.projects.generate import check_destination
+    from scaffold.projects.plan import make_plan
     from scaffold.projects.template import load_template
 
     ask = output.at_terminal and not yes
     settings = settings_from(chosen)
+    machine = machine_for(target, recording)
     connection = open_index()
     result = search(connection, topic, limit=_SHOWN)
     way = _find_way(connection, result)
     if way.task is None:
         raise UsageError(f"nothing is known of “{topic}”", hint=" ".join(result.notices))
+    starter = load_template(way.template) if way.template else None
+    destination = directory or _free_name(f"my-{way.template}")
+    if starter:
+        # What is wrong with the command line is said before anything is cloned.
+        check_destination(destination, force=False)
+        make_plan(starter, machine, target, settings)
     if not output.as_json:
         show_hits(output, result)
     cloned = _clone_best(output, result, ask=ask) if not offline else None
     created = None
-    if way.template:
-        starter = load_template(way.template)
-        destination = directory or _free_name(f"my-{way.template}")
-        if not ask or click.confirm(f"Make a {way.template} project in {destination}?", default=True, err=True):
-            choices = Choices(target, settings, language, git=not no_git)
-            created = create(starter, destination, machine_for(target, recording), references_of(starter, 5), choices)
+    if starter and (
+        not ask or click.confirm(f"Make a {way.template} project in {destination}?", default=True, err=True)
+    ):
+        choices = Choices(target, settings, language, git=not no_git)
+        created = create(starter, destination, machine, references_of(starter, 5), choices)
     document = {
         "topic": topic,
         "task": way.task,

@@ -9,7 +9,7 @@ from typing import Any
 
 from scaffold.discovery import ranking
 from scaffold.discovery.query import Query
-from scaffold.discovery.words import bigrams, is_cjk
+from scaffold.discovery.words import bigrams, is_cjk, means_its_prefixes
 from scaffold.settings import SERVER_URL
 
 
@@ -101,7 +101,7 @@ def _match_expression(word: str) -> str:
     if any(is_cjk(char) for char in word):
         pairs = bigrams(word) or [word]
         return "cjk : (" + " AND ".join(f'"{pair}"' for pair in pairs) + f') OR "{word}"*'
-    return f'"{word}"*'
+    return f'"{word}"*' if means_its_prefixes(word) else f'"{word}"'
 
 
 def hit_from_row(row: sqlite3.Row, *, score: float, why: str) -> Hit:

@@ -5,40 +5,25 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from scaffold.discovery.words import fold, is_cjk, nearest, split
+from scaffold.discovery.words import fold, is_cjk, loosely_near, means_its_prefixes, nearest, split
 
 # Words that are in nearly every query and name nothing.
 _ENGLISH_FILLERS = (
-    "a an and awesome best build by create curated example examples for from github how i in learn lib libraries"
-    " library list lists make of on open or package packages project projects repo repos repository resources source"
-    " start starter the to tool toolkit tools top tutorial tutorials using want with"
+    "a an and are awesome best build by create curated do does example examples for from get github how i in is learn"
+    " lib libraries library list lists make me my need of on open or package packages project projects repo repos"
+    " repository resources source start starter the to tool toolkit tools top tutorial tutorials using want what which"
+    " with"
 )
 _KOREAN_FILLERS = (
     "공부 관련 깃허브 라이브러리 리스트 만들기 모음 목록 방법 배우기 시작하기 예제 오픈소스 입문"
-    " 추천 추천해줘 튜토리얼 패키지 프로젝트"
+    " 싶다 싶어 싶어요 싶은데 알려줘 어떻게 무엇 뭐야 추천 추천해줘 튜토리얼 패키지 프로젝트"
 )
 _FILLERS = frozenset(f"{_ENGLISH_FILLERS} {_KOREAN_FILLERS}".split())
 _MAX_WORDS = 12
-# Korean particles that cling to a noun: 음성인식을, 강화학습으로. Longest first.
-_PARTICLES = (
-    "으로",
-    "에서",
-    "에게",
-    "하는",
-    "하기",
-    "을",
-    "를",
-    "이",
-    "가",
-    "은",
-    "는",
-    "의",
-    "에",
-    "로",
-    "와",
-    "과",
-    "용",
-)
+_SHORTEST_STEM = 2
+# Korean particles and endings that cling to a noun: 음성인식을, 강화학습으로, 분류하고. Longest first.
+_ENDINGS = "이란 으로 에서 에게 하는 하기 하고 처럼 란 을 를 이 가 은 는 의 에 로 와 과 용"
+_PARTICLES = tuple(_ENDINGS.split())
 
 
 @dataclass(frozen=True)
@@ -93,7 +78,7 @@ def understand(connection: sqlite3.Connection, text: str) -> Query:
     unique = tuple(dict.fromkeys(tasks))
     hints: tuple[str, ...] = ()
     if not unique and unknown and not corrections:
-        hints = tuple(names[name]["wording"] for name in _loosely_near(fold(text), list(names)))
+        hints = tuple(names[name]["wording"] for name in loosely_near(fold(text), list(names)))
     return Query(text, unique, tuple(dict.fromkeys(kept)), tuple(corrections), hints)
 
 
@@ -104,24 +89,25 @@ def _take_tasks(words: list[str], names: dict[str, sqlite3.Row]) -> tuple[list[s
     start = 0
     while start < len(words):
         for end in range(len(words), start, -1):
-            row = names.get(fold("".join(words[start:end]))) or _without_particle("".join(words[start:end]), names)
+            run = words[start:end]
+            row = names.get(fold("".join(run))) or names.get(fold("".join(map(_stem, run))))
             if row:
                 tasks.append(row["task"])
                 start = end
                 break
         else:
-            left.append(words[start])
+            left.append(_stem(words[start]))
             start += 1
     return tasks, left
 
 
-def _without_particle(word: str, names: dict[str, sqlite3.Row]) -> sqlite3.Row | None:
-    if not is_cjk(word[-1]):
-        return None
-    for particle in _PARTICLES:
-        if word.endswith(particle) and (row := names.get(fold(word.removesuffix(particle)))):
-            return row
-    return None
+def _stem(word: str) -> str:
+    """A Korean noun without the particle that clings to it, where two letters or more remain."""
+    if is_cjk(word[-1]):
+        for particle in _PARTICLES:
+            if word.endswith(particle) and len(word) - len(particle) >= _SHORTEST_STEM:
+                return word.removesuffix(particle)
+    return word
 
 
 def _in_vocabulary(connection: sqlite3.Connection, word: str) -> bool:
@@ -133,9 +119,8 @@ def _in_vocabulary(connection: sqlite3.Connection, word: str) -> bool:
 
 def _has_term(connection: sqlite3.Connection, word: str) -> bool:
     # A word counts as known when something in the index begins with it: `segment` finds `segmentation`.
-    row = connection.execute(
-        "SELECT 1 FROM vocabulary WHERE term >= ? AND term < ? LIMIT 1", (word, word + "\U0010ffff")
-    ).fetchone()
+    end = word + "\U0010ffff" if means_its_prefixes(word) else word + "\x00"
+    row = connection.execute("SELECT 1 FROM vocabulary WHERE term >= ? AND term < ? LIMIT 1", (word, end)).fetchone()
     return row is not None
 
 
@@ -152,9 +137,3 @@ def _correct(connection: sqlite3.Connection, word: str, names: dict[str, sqlite3
     by_use = [row["term"] for row in sorted(terms, key=lambda row: -row["doc"])]
     found = nearest(word, by_use)
     return None, found[0] if found else None
-
-
-def _loosely_near(word: str, names: list[str]) -> list[str]:
-    from difflib import get_close_matches
-
-    return get_close_matches(word, names, 3, 0.6)

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from scaffold.discovery.matching import Hit, hit_from_row, matching_hits
 from scaffold.discovery.query import Query, understand
-from scaffold.discovery.words import fold, nearest
+from scaffold.discovery.words import fold, loosely_near, nearest
 from scaffold.errors import NotFoundError, UsageError
 
 Sort = Literal["best", "stars", "updated", "name"]
+_QUOTED = 80  # letters of a query that a message repeats
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,12 @@ def search(
         UsageError: for an unknown task in the filters, or an empty query.
     """
     filters = filters or Filters()
-    if filters.task:
+    if filters.task is not None:
         filters = replace(filters, task=resolve_task(connection, filters.task))
-    if not fold(text):
+    if not text.strip():
         raise UsageError("the query is empty", hint="Say what you want to do: scaffold search nlp")
+    if not fold(text):
+        return SearchResult(text, (), (f"There is no word in “{text[:_QUOTED]}”. Try: scaffold search nlp",))
     query = understand(connection, text)
     notices = [f"“{typed}” is not known; showing “{meant}”." for typed, meant in query.corrections]
     hits = matching_hits(connection, query)
@@ -107,7 +110,8 @@ def resolve_task(connection: sqlite3.Connection, name: str) -> str:
     if row:
         return str(row["task"])
     names = {row["folded"]: row["task"] for row in connection.execute("SELECT folded, task FROM synonyms")}
-    near = list(dict.fromkeys(names[name] for name in nearest(fold(name), names, 5)))
+    close = nearest(fold(name), names, 5) or loosely_near(fold(name), list(names))
+    near = list(dict.fromkeys(names[name] for name in close))
     ids = [row["id"] for row in connection.execute("SELECT id FROM tasks ORDER BY id")]
     hint = f"Did you mean {', '.join(near)}?" if near else f"The tasks are: {', '.join(ids)}"
     raise UsageError(f"there is no task “{name}”", hint=hint)
@@ -186,6 +190,7 @@ def _tasks_of_best(hits: list[Hit]) -> list[str]:
 
 
 def _nothing_found(text: str, query: Query, *, filtered: bool) -> str:
+    text = text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
     if filtered:
         return f"Something matches “{text}”, but nothing that passes the filters."
     near = f" Near it: {', '.join(query.nearest)}." if query.nearest else " Try a broader word, such as nlp or vision."

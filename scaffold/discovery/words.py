@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def fold(text: str) -> str:
@@ -23,6 +23,11 @@ def is_cjk(char: str) -> bool:
     return "\u3040" <= char <= "\u30ff" or "\u3400" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7a3"
 
 
+def means_its_prefixes(word: str) -> bool:
+    """Whether a word also means the longer words that begin with it. Two Latin letters mean only themselves."""
+    return len(word) > 2 or any(is_cjk(char) for char in word)
+
+
 def bigrams(text: str) -> list[str]:
     """Neighbouring pairs of CJK letters with spaces left out, so that 음성인식 and 음성 인식 meet."""
     pairs: list[str] = []
@@ -39,10 +44,10 @@ def bigrams(text: str) -> list[str]:
 def nearest(word: str, known: Iterable[str], limit: int = 1) -> list[str]:
     """The known words within a few keystrokes of a misspelt one, nearest first.
 
-    One slip is allowed from four letters on, two from eight. Hangul counts by its jamo, as it is typed.
+    One slip is allowed from five letters on, two from eight. Hangul counts by its jamo, as it is typed.
     """
     typed = unicodedata.normalize("NFD", word)
-    allowed = 0 if len(typed) < 4 else 1 if len(typed) < 8 else 2
+    allowed = 0 if len(typed) < 5 else 1 if len(typed) < 8 else 2
     found = []
     for candidate in known:
         spelt = unicodedata.normalize("NFD", candidate)
@@ -71,3 +76,10 @@ def edit_distance(a: str, b: str, limit: int) -> int:
         if min(row) > limit:
             return limit + 1
     return row[-1]
+
+
+def loosely_near(word: str, known: Sequence[str], limit: int = 3) -> list[str]:
+    """Known words that look alike, for a hint where `nearest` finds none."""
+    from difflib import get_close_matches
+
+    return get_close_matches(word, known, limit, 0.6)

@@ -5,6 +5,7 @@ Files are written into a staging folder beside the destination and renamed into 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,7 @@ def check_destination(destination: Path, *, force: bool) -> None:
     if destination.is_dir() and any(destination.iterdir()) and not force:
         raise UsageError(
             f"{destination} is not empty",
-            hint="Choose another name, or add to it with --force: your files stay, one in the way is kept as .bak.",
+            hint="Choose another name; or `scaffold new --force` adds to it and keeps a file in the way as .bak.",
         )
 
 
@@ -74,7 +75,8 @@ def write_project(
             raise
         raise ScaffoldError(
             f"cannot write {destination}: {os.strerror(error.errno).lower()}",
-            hint="Nothing was changed there. Free some space or choose another folder.",
+            hint="Nothing was changed there. "
+            + ("Free some space." if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose another folder."),
         ) from error
     finally:
         for folder in reversed(made):

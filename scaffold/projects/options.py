@@ -24,6 +24,7 @@ _PLAN_TYPES: dict[str, type] = {
     "pin_memory": bool,
     "world_size": int,
 }
+_LARGEST = 2**31 - 1  # what every library takes for a whole number
 _TABULAR = ("device", "threads", "n_jobs")
 
 
@@ -41,7 +42,23 @@ def check_options(template: Template, chosen: Mapping[str, str]) -> dict[str, An
             hint = f"Did you mean {near[0]}?" if near else f"The settings are: {', '.join(sorted(known))}"
             raise UsageError(f"{template.name} has no setting “{name}”", hint=hint)
         checked[name] = _parsed(known[name], text)
+    if checked.get("world_size", 1) != 1:
+        raise UsageError("world_size must be 1: this starter trains in one process")
     return checked
+
+
+def check_heads(preset: dict[str, Any]) -> None:
+    """Each attention head gets an equal part of the width.
+
+    Raises:
+        UsageError: if it can't.
+    """
+    for width, heads in (("d_model", "heads"), ("n_embd", "n_head")):
+        if width in preset and heads in preset and preset[width] % preset[heads]:
+            raise UsageError(
+                f"{width} {preset[width]} is not a multiple of {heads} {preset[heads]}",
+                hint=f"Choose {width} as a multiple of {heads}, e.g. --set {width}={preset[heads] * 16}.",
+            )
 
 
 def _known(template: Template) -> dict[str, Setting]:
@@ -75,6 +92,8 @@ def _parsed(setting: Setting, text: str) -> Any:
     if setting.choices and value not in setting.choices:
         allowed = ", ".join(str(choice) for choice in setting.choices)
         raise UsageError(f"{setting.name} cannot be “{text}”", hint=f"It can be: {allowed}")
+    if setting.type is int and abs(value) > _LARGEST:
+        raise UsageError(f"{setting.name} is too large: {text[:30]}")
     if setting.type in (int, float):
         if value != value or (setting.minimum is not None and value < setting.minimum):
             raise UsageError(f"{setting.name} must be at least {setting.minimum}, not {text}")

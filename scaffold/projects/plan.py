@@ -13,7 +13,7 @@ from scaffold.errors import ScaffoldError, UsageError
 from scaffold.hardware.machine import Accelerator, Machine, gigabytes
 from scaffold.hardware.memory import GIB, PROCESS_BYTES, Shape
 from scaffold.hardware.torch_build import TorchBuild, choose
-from scaffold.projects.options import check_options
+from scaffold.projects.options import check_heads, check_options
 from scaffold.projects.template import Template
 
 _DEVICES = {"cpu": "cpu", "cuda": "cuda", "rocm": "cuda", "xpu": "xpu", "mps": "mps"}
@@ -135,6 +135,7 @@ def _plan_torch(
     presets = {name: {**defaults, **values, **draft.chosen} for name, values in template.presets.items()}
     preset = draft.decide("preset", *_preset(presets, device, machine, available))
     dimensions = presets[preset]
+    check_heads(dimensions)
     shape = _shape(dimensions)
     precision = draft.decide("precision", *_precision(device, card, machine, shape.width))
     tf32 = device == "cuda" and torch.build == "cuda" and _capability(card) >= (8, 0)
@@ -150,7 +151,8 @@ def _plan_torch(
         "pinned memory speeds up copies to a GPU" if device == "cuda" else "there is no copy to a GPU to speed up",
     )
     draft.decide("world_size", 1, "this starter trains in one process")
-    return {"estimated_bytes": estimated, "available_bytes": available}
+    total = None if available is None else available + PROCESS_BYTES[device]
+    return {"estimated_bytes": estimated, "available_bytes": total}
 
 
 def _precision(device: str, card: Accelerator | None, machine: Machine, width: int) -> tuple[str, str]:
@@ -293,6 +295,6 @@ def _check_device(device: str, torch: TorchBuild) -> None:
 
 def _notes(memory: dict[str, int | None], settings: dict[str, Any]) -> tuple[str, ...]:
     estimated, available = memory["estimated_bytes"], memory["available_bytes"]
-    if estimated and available is not None and estimated > available + PROCESS_BYTES[settings["device"]]:
+    if estimated and available is not None and estimated > available:
         return (f"even the smallest batch may not fit: about {gigabytes(estimated)} of {gigabytes(available)}",)
     return ()

@@ -28,7 +28,9 @@ def provenance(
         "set": dict(sorted(chosen.items())),
         "files": {path: hashlib.sha256(content).hexdigest() for path, content in sorted(files.items())},
     }
-    return (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    # In a value these would read as markers that were not rendered; JSON can say them otherwise.
+    return (text.replace("{{", "{\\u007b").replace("{%", "{\\u0025") + "\n").encode()
 
 
 def generated_hashes(project: Path) -> dict[str, str]:

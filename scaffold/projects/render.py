@@ -40,7 +40,8 @@ def render(
     """
     environment = _environment(template)
     context = {
-        "project": {"name": name, "slug": _free_slug(name, template)},
+        # As text it stands in Markdown, where two braces would read as a marker that was not rendered.
+        "project": {"name": name.replace("{{", "{ {").replace("{%", "{ %"), "slug": _free_slug(name, template)},
         "template": {
             "name": template.name,
             "version": template.version,

@@ -165,8 +165,9 @@ def _limited(process: Popen[bytes], seconds: float) -> Iterator[threading.Event]
         _end([process])
 
     timer = threading.Timer(seconds, end)
-    timer.start()
+    timer.daemon = True  # Ctrl-C between start and `try` must not keep the interpreter waiting for it
     try:
+        timer.start()
         yield late
     finally:
         timer.cancel()

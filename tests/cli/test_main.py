@@ -83,7 +83,7 @@ def test_each_command_says_in_the_overview_what_it_does(name: str) -> None:
         (["search"], 2, "Missing argument"),
         (["search", "nlp", "--limt", "3"], 2, "--limit"),
         (["search", "nlp", "--limit", "none"], 2, "is not a valid integer"),
-        (["search", "nlp", "--task", "nlpp"], 2, "Did you mean nlp?"),
+        (["search", "nlp", "--task", "nlpp"], 2, "Did you mean nlp"),
         (["show", "nobody/nothing"], 3, "the index does not know nobody/nothing"),
         (["show", "nlp"], 2, "owner/name"),
         (["new", "transfomer", "x"], 2, "Did you mean transformer?"),

@@ -130,7 +130,25 @@ def test_an_unknown_task_is_wrong_usage_with_the_nearest(index: sqlite3.Connecti
 
 def test_an_empty_query_is_wrong_usage(index: sqlite3.Connection) -> None:
     with pytest.raises(UsageError):
-        search(index, " -- ")
+        search(index, " ")
+
+
+@pytest.mark.parametrize("text", ["🤖", "()", "--"])
+def test_a_query_without_a_word_finds_nothing_and_says_so(index: sqlite3.Connection, text: str) -> None:
+    result = search(index, text)
+    assert result.hits == ()
+    assert "no word" in result.notices[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["음성 인식을 하고 싶어", "what is speech recognition", "음성인식이란", "음성을 인식하기"]
+)
+def test_a_sentence_is_understood_by_what_it_names(index: sqlite3.Connection, text: str) -> None:
+    assert search(index, text).tasks == ("speech-recognition",)
+
+
+def test_real_words_are_not_corrected_into_others(index: sqlite3.Connection) -> None:
+    assert search(index, "gems for agents").notices == ()
 
 
 def test_find_knows_any_case_and_suggests(index: sqlite3.Connection) -> None:

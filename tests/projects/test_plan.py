@@ -98,6 +98,8 @@ def test_precedence_template_then_preset_then_plan_then_user(small: Template) ->
         ("preset", "huge", "cannot be “huge”"),
         ("device", "cuda", "another build of torch"),
         ("batch_size", "0", "at least 1"),
+        ("epochs", "99999999999999999999", "too large"),
+        ("world_size", "2", "one process"),
     ],
 )
 def test_a_wrong_setting_is_wrong_usage(small: Template, key: str, value: str, reason: str) -> None:
