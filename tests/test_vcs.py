@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,3 +167,16 @@ def test_progress_is_counted(server: GitServer, in_tmp: Path) -> None:
     )
     assert ("Receiving objects", 52, 52) in seen
     assert all(done <= total for _, done, total in seen)
+
+
+def test_ctrl_c_at_the_worst_moment_leaves_no_thread_to_wait_for(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = threading.Timer.start
+
+    def start_and_interrupt(timer: threading.Timer) -> None:
+        started(timer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Timer, "start", start_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        init_and_commit(in_tmp, "first")
+    assert all(thread.daemon for thread in threading.enumerate() if isinstance(thread, threading.Timer))
