@@ -38,3 +38,8 @@ def cache_dir() -> Path:
 def index_path() -> Path:
     """The index file."""
     return cache_dir() / "index.sqlite3"
+
+
+def lists_path() -> Path:
+    """The file with the texts and entries of the lists that were synced."""
+    return cache_dir() / "lists.sqlite3"

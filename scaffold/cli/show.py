@@ -9,7 +9,7 @@ import click
 from scaffold.cli.output import Output, output_options
 
 if TYPE_CHECKING:
-    from scaffold.discovery.matching import Hit
+    from scaffold.discovery.hits import Hit
 
 
 @click.command(epilog="Example:  scaffold show huggingface/transformers")

@@ -1,146 +1,145 @@
-"""Matching: the rows of the index that a query reaches, with their scores and the reasons in words."""
+"""Matching: how strongly a document answers a query, field by field, and why in a few words."""
 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
 from scaffold.discovery import ranking
-from scaffold.discovery.query import Query
-from scaffold.discovery.words import bigrams, is_cjk, means_its_prefixes
-from scaffold.settings import SERVER_URL
+from scaffold.discovery.candidates import candidates
+from scaffold.discovery.query import Concept, Query
+from scaffold.discovery.words import means_its_prefixes
 
 
-@dataclass(frozen=True)
-class Hit:
-    """One ranked result. What is not known is None."""
-
-    repo: str
-    kind: str
-    title: str
-    description: str | None
-    url: str
-    tasks: tuple[str, ...]
-    stars: int | None
-    license: str | None
-    language: str | None
-    archived: bool | None
-    pushed_at: str | None
-    cited_by: int
-    score: float
-    sources: tuple[str, ...]
-    why: str
-    successor: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The `hit` document of the JSON contract."""
-        return {**self.__dict__, "tasks": list(self.tasks), "sources": list(self.sources)}
+# A row of `documents`, or a mapping with its columns.
+Row = sqlite3.Row | dict[str, Any]
 
 
 @dataclass
-class _Candidate:
-    row: sqlite3.Row
-    places: list[int | None] = field(default_factory=list)
-    bm25: float = 0.0
-    matched: list[str] = field(default_factory=list)
+class Evidence:
+    """What one document holds of one concept.
+
+    Attributes:
+        strength: 0 to 1, all fields together.
+        place: the task's place in the catalog's entry, or None.
+        lists: lists that name the document where the concept stands in their words, heading or subject.
+    """
+
+    strength: float = 0.0
+    place: int | None = None
+    named: bool = False
+    told: bool = False
+    lists: int = 0
+    sections: int = 0
 
 
-def matching_hits(connection: sqlite3.Connection, query: Query) -> list[Hit]:
-    """Everything in the index that matches a query, scored; among equals in the catalog's own order."""
-    candidates = sorted(_candidates(connection, query), key=lambda candidate: candidate.row["id"])
-    best = max((candidate.bm25 for candidate in candidates), default=0.0)
-    hits = []
-    for candidate in candidates:
-        row = candidate.row
-        coverage = len(candidate.matched) / len(query.words) if query.words else 1.0
-        if not query.tasks and coverage < 0.5:
-            continue  # one word in three is no match
-        signals = ranking.Signals(
-            task_places=tuple(candidate.places),
-            words=bool(query.words),
-            text=candidate.bm25 / best if best > 0 else 0.0,
-            coverage=coverage,
-            grade=row["grade"],
-            archived=bool(row["archived"]),
-            succeeded=row["successor"] is not None,
-            cited_by=row["cited_by"],
-        )
-        hits.append(hit_from_row(row, score=round(ranking.score(signals), 4), why=_why(query, candidate)))
-    return sorted(hits, key=lambda hit: -hit.score)
+@dataclass
+class Candidate:
+    """A document under a close look."""
+
+    row: Row
+    evidence: list[Evidence]
+    match: float
+    mentions: list[tuple[str, float]] = field(default_factory=list)
 
 
-def _candidates(connection: sqlite3.Connection, query: Query) -> list[_Candidate]:
-    found: dict[int, _Candidate] = {}
+class Needles:
+    """The wordings of a concept in a form that is quickly looked for in folded words."""
 
-    def candidate(row: sqlite3.Row) -> _Candidate:
-        return found.setdefault(row["id"], _Candidate(row, [None] * len(query.tasks)))
+    def __init__(self, concept: Concept) -> None:
+        self._latin: list[tuple[str, float]] = []
+        self._cjk: list[tuple[str, float]] = []
+        for wording in concept.wordings:
+            if wording.is_cjk:
+                self._cjk.append((wording.text.replace(" ", ""), wording.strength))
+            elif means_its_prefixes(wording.text.rpartition(" ")[2]):
+                self._latin.append((f" {wording.text}", wording.strength))
+            else:
+                self._latin += [(f" {wording.text} ", wording.strength), (f" {wording.text}s ", wording.strength)]
 
-    for number, task in enumerate(query.tasks):
-        for row in connection.execute(
-            "SELECT documents.*, place FROM document_tasks JOIN documents ON documents.id = document WHERE task = ?",
-            (task,),
-        ):
-            candidate(row).places[number] = row["place"]
-    weights = ", ".join(str(weight) for weight in ranking.COLUMN_WEIGHTS.values())
-    for word in query.words:
-        for row in connection.execute(
-            f"SELECT documents.*, bm25(words, {weights}) AS bm25 FROM words"
-            " JOIN documents ON documents.id = words.rowid WHERE words MATCH ?",
-            (_match_expression(word),),
-        ):
-            hit = candidate(row)
-            hit.bm25 -= row["bm25"]  # FTS5's bm25 is better the more negative it is
-            hit.matched.append(word)
-    return list(found.values())
-
-
-def _match_expression(word: str) -> str:
-    """FTS5 for one word: its prefixes, or for CJK all its letter pairs. Quoted, so that no operator can slip in."""
-    if any(is_cjk(char) for char in word):
-        pairs = bigrams(word) or [word]
-        return "cjk : (" + " AND ".join(f'"{pair}"' for pair in pairs) + f') OR "{word}"*'
-    return f'"{word}"*' if means_its_prefixes(word) else f'"{word}"'
+    def strength(self, text: str) -> float:
+        """That of the strongest wording in a text, or 0."""
+        found = 0.0
+        padded = f" {text} "
+        for needle, strength in self._latin:
+            if needle in padded:
+                found = strength
+                break
+        if self._cjk and not text.isascii():
+            joined = text.replace(" ", "")
+            found = max([found, *(strength for needle, strength in self._cjk if needle in joined)])
+        return found
 
 
-def hit_from_row(row: sqlite3.Row, *, score: float, why: str) -> Hit:
-    """A row of the index as a hit."""
-    return Hit(
-        repo=row["repo"],
-        kind=row["kind"],
-        title=row["title"],
-        description=row["description"],
-        url=f"{SERVER_URL}/{row['repo']}",
-        tasks=tuple(json.loads(row["tasks"])),
-        stars=row["stars"],
-        license=row["license"],
-        language=row["language"],
-        archived=None if row["archived"] is None else bool(row["archived"]),
-        pushed_at=row["pushed_at"],
-        cited_by=row["cited_by"],
-        score=score,
-        sources=tuple(json.loads(row["sources"])),
-        why=why,
-        successor=row["successor"],
-    )
+def look_closely(connection: sqlite3.Connection, query: Query) -> list[Candidate]:
+    """Every document that is worth showing for a query, with how strongly it matches."""
+    needles = [Needles(concept) for concept in query.concepts]
+    found = [look(row, query, needles) for row in candidates(connection, query)]
+    _weigh_lists(found)
+    return [candidate for candidate in found if _answers(candidate, query)]
 
 
-def _why(query: Query, candidate: _Candidate) -> str:
-    reasons = []
-    served = [task for task, place in zip(query.tasks, candidate.places, strict=True) if place == 0]
-    also = [task for task, place in zip(query.tasks, candidate.places, strict=True) if place]
-    best = candidate.row["grade"] == 3
-    if served:
-        reasons.append(f"{'first choice' if best else 'made'} for {' and '.join(served)}")
-    if also:
-        reasons.append(f"also for {' and '.join(also)}")
-    if candidate.matched:
-        reasons.append("holds " + ", ".join(f"“{word}”" for word in candidate.matched))
-    if best and not served:
-        reasons.append(f"first choice for {json.loads(candidate.row['tasks'])[0]}")
-    if candidate.row["archived"]:
-        reasons.append("archived")
-    if candidate.row["successor"]:
-        reasons.append(f"succeeded by {candidate.row['successor']}")
-    return "; ".join(reasons)
+def _answers(candidate: Candidate, query: Query) -> bool:
+    missing = sum(evidence.strength == 0 for evidence in candidate.evidence)
+    return 2 * missing <= len(query.concepts) and candidate.match > ranking.MISSING  # one word in three is no match
+
+
+def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
+    name, owner, title, keywords, description, told, sections = json.loads(row["fields"])
+    tasks: list[str] = json.loads(row["tasks"]) if row["grade"] else []
+    found = []
+    for concept, needle in zip(query.concepts, needles, strict=True):
+        evidence = Evidence()
+        chances = [
+            ranking.NAME * needle.strength(name),
+            ranking.OWNER * needle.strength(owner),
+            ranking.TITLE * needle.strength(title),
+            ranking.KEYWORDS * needle.strength(keywords),
+            ranking.DESCRIPTION * needle.strength(description),
+        ]
+        evidence.named = chances[0] > 0 or chances[2] > 0
+        evidence.told = max(chances[3:]) > 0
+        if concept.task in tasks:
+            evidence.place = tasks.index(concept.task)
+            chances.append(ranking.TASK_PLACE[min(evidence.place, len(ranking.TASK_PLACE) - 1)])
+        for _, weight, section, text, subject in told:
+            chance = ranking.either(
+                [
+                    ranking.SECTION * needle.strength(section),
+                    ranking.MENTION_TEXT * needle.strength(text),
+                    ranking.SUBJECT * needle.strength(subject),
+                ]
+            )
+            evidence.lists += chance > 0
+            chances.append(weight * chance)
+        if sections:
+            evidence.sections = sum(count for path, count in sections if needle.strength(path))
+            if evidence.sections:
+                share = evidence.sections / max(row["entries"], 1)
+                chances += [ranking.OWN_SECTION, ranking.OWN_SECTION_SHARE * math.sqrt(share)]
+        evidence.strength = ranking.either(chances)
+        found.append(evidence)
+    strengths = [(concept.weight, evidence.strength) for concept, evidence in zip(query.concepts, found, strict=True)]
+    mentions = [(source.casefold(), weight) for source, weight, *_ in told]
+    return Candidate(row, found, ranking.match(strengths), mentions)
+
+
+def _weigh_lists(found: list[Candidate]) -> None:
+    """A list that names many of the best projects for the query is about it, whatever it is called."""
+    content: dict[str, float] = {}
+    total = 0.0
+    projects = sorted((c for c in found if c.row["kind"] == "project"), key=lambda c: -c.match)[:100]
+    for candidate in projects:
+        total += candidate.match
+        for source, _ in candidate.mentions:
+            content[source] = content.get(source, 0.0) + candidate.match
+    if not total:
+        return
+    for candidate in found:
+        held = content.get(candidate.row["repo"].casefold(), 0.0) if candidate.row["kind"] == "list" else 0.0
+        if held:
+            share = math.sqrt(held / total)
+            candidate.match = ranking.either([candidate.match, ranking.CONTENT * share])

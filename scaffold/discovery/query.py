@@ -1,29 +1,68 @@
-"""What a query means: which tasks it names, which words are left, and what a misspelt word was meant to be."""
+"""What a query means: its concepts (tasks and words, each with its wordings), and what a slip was meant to be."""
 
 from __future__ import annotations
 
+import json
+import math
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from scaffold.discovery.words import fold, is_cjk, loosely_near, means_its_prefixes, nearest, split
+from scaffold.discovery import ranking
+from scaffold.discovery.concepts import longest_runs
+from scaffold.discovery.spelling import correct
+from scaffold.discovery.words import fold, has_cjk, is_cjk, loosely_near, means_its_prefixes, split, words_of
 
 # Words that are in nearly every query and name nothing.
 _ENGLISH_FILLERS = (
-    "a an and are awesome best build by create curated do does example examples for from get github how i in is learn"
-    " lib libraries library list lists make me my need of on open or package packages project projects repo repos"
-    " repository resources source start starter the to tool toolkit tools top tutorial tutorials using want what which"
-    " with"
+    "a an and are awesome best build by code create curated do does example examples for framework frameworks free from"
+    " get github good how i implementation implementations in is learn lib libraries library list lists make me my need"
+    " of on open or package packages project projects repo repos repository resource resources software source start"
+    " starter the to tool toolkit tools top tutorial tutorials using want what which with"
 )
 _KOREAN_FILLERS = (
-    "공부 관련 깃허브 라이브러리 리스트 만들기 모음 목록 방법 배우기 시작하기 예제 오픈소스 입문"
-    " 싶다 싶어 싶어요 싶은데 알려줘 어떻게 무엇 뭐야 추천 추천해줘 튜토리얼 패키지 프로젝트"
+    "공부 관련 구현 깃허브 라이브러리 리스트 만들기 모음 목록 방법 배우기 시작하기 예제 오픈소스 입문 자료 코드 툴 도구"
+    " 싶다 싶어 싶어요 싶은데 알려줘 어떻게 무엇 뭐야 추천 추천해줘 튜토리얼 패키지 프레임워크 프로젝트"
 )
 _FILLERS = frozenset(f"{_ENGLISH_FILLERS} {_KOREAN_FILLERS}".split())
 _MAX_WORDS = 12
+_MAX_WORDINGS = 24
 _SHORTEST_STEM = 2
 # Korean particles and endings that cling to a noun: 음성인식을, 강화학습으로, 분류하고. Longest first.
 _ENDINGS = "이란 으로 에서 에게 하는 하기 하고 처럼 란 을 를 이 가 은 는 의 에 로 와 과 용"
 _PARTICLES = tuple(_ENDINGS.split())
+# Two concepts of one phrase are told apart by how rare they are, but never by more than this.
+_COMMONEST = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One way to say a concept, in folded words, and how much finding it counts (1: as it was typed)."""
+
+    text: str
+    strength: float
+
+    @property
+    def is_cjk(self) -> bool:
+        """Whether it is compared letter by letter, as its script has no reliable spaces."""
+        return has_cjk(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """One thing that a query asks for.
+
+    Attributes:
+        typed: the words of the query that name it.
+        wordings: the strongest first.
+        task: the task that it is, if it is one.
+        weight: how much it counts in the query: rare words count more.
+    """
+
+    typed: str
+    wordings: tuple[Wording, ...]
+    task: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -32,108 +71,154 @@ class Query:
 
     Attributes:
         text: as typed.
-        tasks: ids of the tasks that it names, in the order they were named.
-        words: the words left over, to be looked for in the texts.
+        concepts: what it asks for, in the order it was typed.
         corrections: misspelt → meant.
         nearest: when nothing is known of the query, wordings that come near.
     """
 
     text: str
-    tasks: tuple[str, ...]
-    words: tuple[str, ...]
+    concepts: tuple[Concept, ...]
     corrections: tuple[tuple[str, str], ...] = ()
     nearest: tuple[str, ...] = ()
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that it names, in the order they were named."""
+        return tuple(dict.fromkeys(concept.task for concept in self.concepts if concept.task))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that name no task."""
+        return tuple(concept.typed for concept in self.concepts if not concept.task)
+
 
 def understand(connection: sqlite3.Connection, text: str) -> Query:
-    """Read a query against the index's tasks, synonyms and vocabulary."""
-    names = {row["folded"]: row for row in connection.execute("SELECT folded, task, wording FROM synonyms")}
-    whole = names.get(fold(text))
-    if whole:
-        return Query(text, (whole["task"],), ())
+    """Read a query against the index's concepts and vocabulary."""
     typed = split(text)[:_MAX_WORDS]
-    tasks, words = _take_tasks([word for word in typed if word not in _FILLERS] or typed, names)
+    words = [word for word in typed if word not in _FILLERS]
+    whole = _find(connection, typed)
+    runs = (
+        [(tuple(typed), whole)]
+        if whole is not None
+        else longest_runs(words or typed, lambda run: _find(connection, run))
+    )
+    known = any(number is not None for _, number in runs)
+    if not known and len(runs) > 1:
+        meant = correct(connection, "".join(words))  # a slip inside a name of several words: reinforcment learning
+        if meant and meant.concept is not None:
+            concept = _named(connection, meant.concept, " ".join(words))
+            return Query(text, (concept,), ((" ".join(words), _shown(connection, meant.concept)),))
+    concepts: list[Concept] = []
     corrections: list[tuple[str, str]] = []
-    unknown = [word for word in words if not _in_vocabulary(connection, word)]
-    if unknown and not tasks and len(words) > 1:
-        # A slip inside a name of several words: `reinforcment learning`.
-        meant = nearest(fold(text), names)
-        if meant:
-            row = names[meant[0]]
-            return Query(text, (row["task"],), (), ((" ".join(words), row["wording"]),))
-    kept = []
-    for word in words:
-        if word not in unknown:
-            kept.append(word)
+    lost = False
+    for run, number in runs:
+        typed_run = " ".join(run)
+        if number is not None:
+            concepts.append(_named(connection, number, typed_run))
             continue
-        task, meant_word = _correct(connection, word, names)
-        if task:
-            tasks.append(task)
-        elif meant_word:
-            kept.append(meant_word)
-        if meant_word:
-            corrections.append((word, meant_word))
-        else:
-            kept.append(word)
-    unique = tuple(dict.fromkeys(tasks))
-    hints: tuple[str, ...] = ()
-    if not unique and unknown and not corrections:
-        hints = tuple(names[name]["wording"] for name in loosely_near(fold(text), list(names)))
-    return Query(text, unique, tuple(dict.fromkeys(kept)), tuple(corrections), hints)
+        concept, correction = _word(connection, run[0])
+        concepts.append(concept)
+        if correction:
+            corrections.append((typed_run, correction))
+        lost = lost or (correction is None and _documents(connection, concept.typed) == 0)
+    unique = tuple({concept.wordings: concept for concept in concepts}.values())
+    nearest = _hints(connection, text) if lost and not known and not corrections else ()
+    return Query(text, _weighted(connection, unique), tuple(corrections), nearest)
 
 
-def _take_tasks(words: list[str], names: dict[str, sqlite3.Row]) -> tuple[list[str], list[str]]:
-    """Takes the longest runs of words that name a task; returns the tasks and what is left."""
-    tasks: list[str] = []
-    left: list[str] = []
-    start = 0
-    while start < len(words):
-        for end in range(len(words), start, -1):
-            run = words[start:end]
-            row = names.get(fold("".join(run))) or names.get(fold("".join(map(_stem, run))))
-            if row:
-                tasks.append(row["task"])
-                start = end
-                break
-        else:
-            left.append(_stem(words[start]))
-            start += 1
-    return tasks, left
+def _find(connection: sqlite3.Connection, run: Sequence[str]) -> int | None:
+    """The concept that a run of words names, also with Korean particles or a plural `s` on its words."""
+    stems = map(stem, run)
+    tries = dict.fromkeys((fold("".join(run)), fold("".join(stems)), fold("".join(run)).removesuffix("s")))
+    for folded in tries:
+        row = connection.execute("SELECT concept FROM synonyms WHERE folded = ?", (folded,)).fetchone()
+        if row:
+            return int(row[0])
+    return None
 
 
-def _stem(word: str) -> str:
-    """A Korean noun without the particle that clings to it, where two letters or more remain."""
+def _named(connection: sqlite3.Connection, number: int, typed: str, strength: float = 1.0) -> Concept:
+    """A known concept: what was typed counts fully, its title and full forms nearly so, other wordings less."""
+    row = connection.execute("SELECT task, wordings FROM concepts WHERE id = ?", (number,)).fetchone()
+    texts: list[str] = json.loads(row[1])
+    title = words_of(texts[0])
+    words = words_of(typed)
+    strengths = {words: strength}
+    for text in texts:
+        other = words_of(text)
+        same = not row[0] or other == title or words == title or has_cjk(words) or _short_for(words, other)
+        strengths.setdefault(other, strength * (ranking.SAME if same else ranking.SYNONYM))
+    wordings = sorted(
+        (Wording(text, value) for text, value in strengths.items()), key=lambda wording: -wording.strength
+    )
+    return Concept(typed, tuple(wordings[:_MAX_WORDINGS]), row[0])
+
+
+def _short_for(short: str, full: str) -> bool:
+    return len(short) <= 6 and short == "".join(word[0] for word in full.split())
+
+
+def _shown(connection: sqlite3.Connection, number: int) -> str:
+    row = connection.execute("SELECT wordings FROM concepts WHERE id = ?", (number,)).fetchone()
+    return str(json.loads(row[0])[0])
+
+
+def _word(connection: sqlite3.Connection, word: str) -> tuple[Concept, str | None]:
+    """A word that names no concept: itself and its stem, or what it was meant to be."""
+    base = stem(word)
+    documents = _documents(connection, base)
+    meant = correct(connection, base, documents=documents)
+    if meant is None:
+        plural = [] if word.startswith(base) else [Wording(word, 1.0)]  # libraries does not begin with library
+        return Concept(word, (Wording(base, 1.0), *plural)), None
+    if meant.concept is not None:
+        concept = _named(connection, meant.concept, meant.word)
+        return replace(concept, typed=word), _shown(connection, meant.concept)
+    wordings = (Wording(meant.word, 1.0), *([Wording(base, ranking.CORRECTED)] if documents else []))
+    return Concept(word, wordings), meant.word
+
+
+def stem(word: str) -> str:
+    """A Korean noun without the particle that clings to it, an English one without its plural `s`."""
     if is_cjk(word[-1]):
         for particle in _PARTICLES:
             if word.endswith(particle) and len(word) - len(particle) >= _SHORTEST_STEM:
                 return word.removesuffix(particle)
+    if len(word) > 4 and word.isascii() and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-3] + "y" if word.endswith("ies") else word[:-1]
     return word
 
 
-def _in_vocabulary(connection: sqlite3.Connection, word: str) -> bool:
-    if any(is_cjk(char) for char in word):
+def _documents(connection: sqlite3.Connection, word: str) -> int:
+    """About how many documents hold a word or begin a word with it."""
+    if has_cjk(word):
         pairs = [word[i : i + 2] for i in range(len(word) - 1)] or [word]
-        return all(_has_term(connection, pair) for pair in pairs)
-    return _has_term(connection, word)
+        return min(_term_documents(connection, pair, prefix=False) for pair in pairs)
+    return _term_documents(connection, word, prefix=means_its_prefixes(word))
 
 
-def _has_term(connection: sqlite3.Connection, word: str) -> bool:
-    # A word counts as known when something in the index begins with it: `segment` finds `segmentation`.
-    end = word + "\U0010ffff" if means_its_prefixes(word) else word + "\x00"
-    row = connection.execute("SELECT 1 FROM vocabulary WHERE term >= ? AND term < ? LIMIT 1", (word, end)).fetchone()
-    return row is not None
+def _term_documents(connection: sqlite3.Connection, term: str, *, prefix: bool) -> int:
+    end = term + ("\U0010ffff" if prefix else "\x00")
+    row = connection.execute("SELECT max(doc) FROM vocabulary WHERE term >= ? AND term < ?", (term, end)).fetchone()
+    return int(row[0] or 0)
 
 
-def _correct(connection: sqlite3.Connection, word: str, names: dict[str, sqlite3.Row]) -> tuple[str | None, str | None]:
-    """The task that a misspelt word names, or the word of the index that it was meant to be."""
-    meant = nearest(word, names)
-    if meant:
-        return names[meant[0]]["task"], names[meant[0]]["wording"]
-    # Real slips rarely touch the first letter, and this keeps the scan of a large vocabulary short.
-    terms = connection.execute(
-        "SELECT term, doc FROM vocabulary WHERE term >= ? AND term < ? AND length(term) BETWEEN ? AND ?",
-        (word[0], word[0] + "\U0010ffff", len(word) - 2, len(word) + 2),
-    ).fetchall()
-    by_use = [row["term"] for row in sorted(terms, key=lambda row: -row["doc"])]
-    found = nearest(word, by_use)
-    return None, found[0] if found else None
+def _weighted(connection: sqlite3.Connection, concepts: tuple[Concept, ...]) -> tuple[Concept, ...]:
+    """The concepts with their weights: the inverse document frequency of the rarest word of the first wording."""
+    if len(concepts) < 2:
+        return concepts
+    total = connection.execute("SELECT max(id) FROM documents").fetchone()[0] or 1
+    rarity = []
+    for concept in concepts:
+        words = concept.wordings[0].text.split() or [concept.typed]
+        rarest = min(_documents(connection, word) for word in words)
+        rarity.append(math.log(1 + total / (1 + rarest)))
+    most = max(rarity)
+    return tuple(
+        replace(concept, weight=max(_COMMONEST, value / most)) for concept, value in zip(concepts, rarity, strict=True)
+    )
+
+
+def _hints(connection: sqlite3.Connection, text: str) -> tuple[str, ...]:
+    names = {row[0]: row[1] for row in connection.execute("SELECT folded, wording FROM synonyms")}
+    return tuple(names[name] for name in loosely_near(fold(text), list(names)))

@@ -1,10 +1,12 @@
 """The order of hits. Every weight of the ranking stands here.
 
-A hit's score is how well it *matches* times how *good* it is, both between 0 and 1:
+A hit's score is how well it *matches* times how *good* it is, both between 0 and about 1:
 
-- match: does it serve the tasks that the query names, and do its texts hold the words that are left. Where a query has
-  both, the tasks count most: in "image generation model" the model is not the point.
-- quality: the catalog's grade; what is archived or has a successor counts less.
+- match: each concept of the query (a word, or a task with all its wordings) is looked for in every field of a
+  document. Evidence from several fields adds up as independent chances do (noisy or), and the concepts multiply
+  (weighted geometric mean), so that a hit which lacks one of two words falls behind.
+- quality: the catalog's grade, how many independent lists name it, stars where they are known; what is archived,
+  unmaintained or has a successor counts less.
 """
 
 from __future__ import annotations
@@ -12,58 +14,109 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-# How much of a task match remains when the task is an entry's first, second, … one.
-TASK_PLACE = (1.0, 0.8, 0.65, 0.55)
-# BM25 weight of each column of the full-text table, in its order.
-COLUMN_WEIGHTS = {"name": 6.0, "title": 5.0, "keywords": 4.0, "description": 2.0, "tasks": 1.0, "cjk": 2.0}
-# The best text match counts this much of a perfect task match.
-TEXT = 0.9
-# Where a query names a task and holds further words, the words' share of the match.
-WORDS = 0.3
-# Quality of an entry by the catalog's grade; an entry without one is ungraded.
-GRADE = {3: 1.0, 2: 0.85, 1: 0.7}
-UNGRADED = 0.6
+# --- match: evidence of one field that holds the concept as it was typed --------------------------------------------
+NAME = 0.55
+OWNER = 0.25
+TITLE = 0.45
+KEYWORDS = 0.5
+DESCRIPTION = 0.35
+# What the catalog says a repository is for, by the place of the task in its entry.
+TASK_PLACE = (0.9, 0.72, 0.6, 0.5, 0.42, 0.35)
+# A list that names the project: under a heading that holds the concept, in its words, or as a list about nothing else.
+SECTION = 0.42
+MENTION_TEXT = 0.30
+SUBJECT = 0.34
+# A list's own sections: the share of its entries under headings that hold the concept, and that there is one at all.
+OWN_SECTION = 0.30
+OWN_SECTION_SHARE = 0.35
+# The share of the best projects for the query that a list names.
+CONTENT = 0.4
+# Strength of a wording that was not typed: the task's title or an abbreviation's full form, and a mere synonym.
+SAME = 0.95
+SYNONYM = 0.7
+CORRECTED = 0.9
+# What a concept counts for where nothing of it was found.
+MISSING = 0.04
+# BM25 weight of each column of the full-text table, in its order. It only chooses who is looked at closely.
+COLUMN_WEIGHTS = {"name": 8.0, "title": 5.0, "keywords": 4.0, "description": 2.0, "sections": 3.0, "subjects": 2.0}
+
+# --- quality ---------------------------------------------------------------------------------------------------------
+GRADE = {3: 1.0, 2: 0.85, 1: 0.68}
+UNGRADED = 0.5
+# Per doubling of (weighted) independent lists that name it.
+CITATIONS = 0.09
+# Per power of ten of stars over a hundred.
+STARS = 0.08
+# A list is worth more with more entries, per power of ten over ten.
+ENTRIES = 0.06
 ARCHIVED = 0.5
+UNMAINTAINED = 0.6
 SUCCEEDED = 0.45
-# Weight of a repository's citations by independent lists, per power of ten.
-CITATIONS = 0.1
+# What a year without a change costs after the second, and when a repository is called unmaintained.
+IDLE = 0.03
+IDLE_MOST = 0.25
+UNMAINTAINED_AFTER = 4.0
+# One list's mention: what remains of it for the list's own owner, for the same text pasted into several lists, and
+# for the size of a list that names everything.
+OWN_MENTION = 0.2
+PASTED_MENTION = 0.3
+LARGE_LIST = 500
 
 
-@dataclass(frozen=True)
-class Signals:
-    """What is known of one hit for one query.
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What is known of a repository apart from the query. What is not known is None or 0."""
 
-    Attributes:
-        task_places: for each task that the query names, its place among the entry's tasks, or None.
-        words: whether the query holds words besides the tasks.
-        text: 0 to 1, the text match relative to the best of this query.
-        coverage: share of the query's left-over words that the texts hold.
+    grade: int | None = None
+    citations: float = 0.0
+    stars: int | None = None
+    entries: int = 0
+    archived: bool = False
+    unmaintained: bool = False
+    succeeded: bool = False
+    idle_years: float = 0.0
+
+
+def quality(known: Quality) -> float:
+    """How good a repository is, whatever the query: about 0.2 to 1.6."""
+    value = GRADE.get(known.grade or 0, UNGRADED)
+    value += CITATIONS * math.log2(1 + known.citations)
+    if known.stars is not None:
+        value += STARS * max(0.0, math.log10(max(known.stars, 1)) - 2)
+    value += ENTRIES * max(0.0, math.log10(max(known.entries, 1)) - 1)
+    value -= min(IDLE_MOST, IDLE * max(0.0, known.idle_years - 2))
+    if known.archived:
+        value *= ARCHIVED
+    if known.unmaintained:
+        value *= UNMAINTAINED
+    if known.succeeded:
+        value *= SUCCEEDED
+    return value
+
+
+def mention_weight(*, entries: int, own: bool, pasted: bool) -> float:
+    """What one list's mention counts: less from the owner, less when pasted, less from a list of thousands."""
+    weight = 1.0 / (1.0 + math.log10(max(entries, 1) / LARGE_LIST)) if entries > LARGE_LIST else 1.0
+    if own:
+        weight *= OWN_MENTION
+    if pasted:
+        weight *= PASTED_MENTION
+    return weight
+
+
+def either(chances: list[float]) -> float:
+    """Independent pieces of evidence together (noisy or)."""
+    against = 1.0
+    for chance in chances:
+        against *= 1.0 - chance
+    return 1.0 - against
+
+
+def match(strengths: list[tuple[float, float]]) -> float:
+    """The concepts together: a geometric mean of their strengths.
+
+    Args:
+        strengths: for each concept its weight in the query and its strength in the document, 0 to 1.
     """
-
-    task_places: tuple[int | None, ...]
-    words: bool
-    text: float
-    coverage: float
-    grade: int | None
-    archived: bool
-    succeeded: bool
-    cited_by: int
-
-
-def score(signals: Signals) -> float:
-    """The score of a hit, between 0 and about 1.3."""
-    places = signals.task_places
-    task = sum(0.0 if place is None else TASK_PLACE[min(place, 3)] for place in places) / max(len(places), 1)
-    text = signals.text * signals.coverage
-    if not places:
-        match = TEXT * text
-    elif not signals.words:
-        match = task
-    else:
-        match = (1 - WORDS) * task + WORDS * text
-    quality = GRADE.get(signals.grade or 0, UNGRADED)
-    if signals.archived:
-        quality *= ARCHIVED
-    if signals.succeeded:
-        quality *= SUCCEEDED
-    return match * quality * (1 + CITATIONS * math.log10(1 + signals.cited_by))
+    total = sum(weight for weight, _ in strengths)
+    return math.exp(sum(weight * math.log(max(strength, MISSING)) for weight, strength in strengths) / total)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
-from scaffold.discovery.matching import Hit, hit_from_row, matching_hits
+from scaffold.discovery.hits import Facts, Hit, hit_from_row
+from scaffold.discovery.matching import Candidate, look_closely
 from scaffold.discovery.query import Query, understand
 from scaffold.discovery.words import fold, loosely_near, nearest
 from scaffold.errors import NotFoundError, UsageError
@@ -51,35 +53,92 @@ class SearchResult:
         }
 
 
+@dataclass(frozen=True)
+class Looked:
+    """A query looked up in the index, before it is ranked and cut. `query` is None where there is nothing to ask."""
+
+    text: str
+    filters: Filters
+    query: Query | None
+    candidates: tuple[Candidate, ...]
+    notices: tuple[str, ...]
+
+
 def search(
-    connection: sqlite3.Connection, text: str, filters: Filters | None = None, sort: Sort = "best", limit: int = 20
+    connection: sqlite3.Connection,
+    text: str,
+    filters: Filters | None = None,
+    sort: Sort = "best",
+    limit: int = 20,
+    facts: Callable[[Sequence[str]], Mapping[str, Facts]] | None = None,
 ) -> SearchResult:
     """Rank the lists and projects of the index for a query.
+
+    Args:
+        facts: gives what is remembered of repositories by their lower-case names, e.g. their stars.
 
     Raises:
         UsageError: for an unknown task in the filters, or an empty query.
     """
-    filters = filters or Filters()
+    looked = look_up(connection, text, filters or Filters())
+    told = facts([found.row["repo"] for found in looked.candidates]) if facts else {}
+    return answer(connection, looked, ranked(looked, told), sort=sort, limit=limit)
+
+
+def look_up(connection: sqlite3.Connection, text: str, filters: Filters) -> Looked:
+    """Understand a query and find what answers it.
+
+    Raises:
+        UsageError: for an unknown task in the filters, or an empty query.
+    """
     if filters.task is not None:
         filters = replace(filters, task=resolve_task(connection, filters.task))
     if not text.strip():
         raise UsageError("the query is empty", hint="Say what you want to do: scaffold search nlp")
     if not fold(text):
-        return SearchResult(text, (), (f"There is no word in “{text[:_QUOTED]}”. Try: scaffold search nlp",))
+        notice = f"There is no word in “{text[:_QUOTED]}”. Try: scaffold search nlp"
+        return Looked(text, filters, None, (), (notice,))
     query = understand(connection, text)
-    notices = [f"“{typed}” is not known; showing “{meant}”." for typed, meant in query.corrections]
-    hits = matching_hits(connection, query)
-    kept, unknown_stars = _filter(hits, filters)
+    notices = tuple(f"“{typed}” is not known; showing “{meant}”." for typed, meant in query.corrections)
+    return Looked(text, filters, query, tuple(look_closely(connection, query)), notices)
+
+
+def ranked(looked: Looked, facts: Mapping[str, Facts], today: date | None = None) -> list[Hit]:
+    """The candidates as hits, best first; among equals the better known one."""
+    today = today or date.today()
+    hits = [
+        hit_from_row(
+            found.row, today=today, facts=facts.get(found.row["repo"].casefold()), candidate=found, query=looked.query
+        )
+        for found in looked.candidates
+    ]
+    return sorted(hits, key=lambda hit: -hit.score)
+
+
+def answer(
+    connection: sqlite3.Connection,
+    looked: Looked,
+    hits: Sequence[Hit],
+    *,
+    sort: Sort,
+    limit: int,
+    offline: bool = True,
+) -> SearchResult:
+    """Ranked hits filtered, sorted and cut to the first screen, with the notices that belong to them."""
+    notices = list(looked.notices)
+    kept, unknown_stars = _filter(list(hits), looked.filters)
     if unknown_stars:
         notices.append(f"{unknown_stars} hits with unknown stars are left out by --min-stars.")
-    if not kept:
-        notices.append(_nothing_found(text, query, filtered=bool(hits)))
+    query = looked.query
+    if not kept and query:
+        notices.append(_nothing_found(looked.text, query, filtered=bool(hits)))
     return SearchResult(
-        query=text,
+        query=looked.text,
         hits=tuple(_first_screen(_sorted(kept, sort), limit)),
         notices=tuple(notices),
-        tasks=query.tasks,
-        templates=templates_for(connection, query.tasks or _tasks_of_best(kept)),
+        tasks=query.tasks if query else (),
+        templates=templates_for(connection, (query.tasks if query else ()) or _tasks_of_best(kept)),
+        offline=offline,
     )
 
 
@@ -89,7 +148,9 @@ def find(connection: sqlite3.Connection, repo: str) -> Hit:
     Raises:
         NotFoundError: if the index has no such repository, with the nearest it has.
     """
-    row = connection.execute("SELECT * FROM documents WHERE repo = ?", (repo,)).fetchone()
+    row = connection.execute(
+        "SELECT * FROM documents WHERE repo = coalesce((SELECT new FROM aliases WHERE old = ?), ?)", (repo, repo)
+    ).fetchone()
     if row is None:
         name = repo.rsplit("/", 1)[-1].casefold()
         repos = [row["repo"] for row in connection.execute("SELECT repo FROM documents")]
@@ -97,7 +158,7 @@ def find(connection: sqlite3.Connection, repo: str) -> Hit:
         near = near or nearest(repo.casefold(), [known.casefold() for known in repos], 3)
         hint = f"Did you mean {', '.join(near)}?" if near else f"Try: scaffold search {name}"
         raise NotFoundError(f"the index does not know {repo}", hint=hint)
-    return hit_from_row(row, score=1.0, why="named by you")
+    return hit_from_row(row, today=date.today())
 
 
 def resolve_task(connection: sqlite3.Connection, name: str) -> str:
@@ -106,10 +167,12 @@ def resolve_task(connection: sqlite3.Connection, name: str) -> str:
     Raises:
         UsageError: if no task is called so, with the nearest names.
     """
-    row = connection.execute("SELECT task FROM synonyms WHERE folded = ?", (fold(name),)).fetchone()
-    if row:
-        return str(row["task"])
-    names = {row["folded"]: row["task"] for row in connection.execute("SELECT folded, task FROM synonyms")}
+    rows = connection.execute(
+        "SELECT folded, task FROM synonyms JOIN concepts ON concepts.id = concept WHERE task IS NOT NULL"
+    )
+    names = {row["folded"]: row["task"] for row in rows}
+    if fold(name) in names:
+        return str(names[fold(name)])
     close = nearest(fold(name), names, 5) or loosely_near(fold(name), list(names))
     near = list(dict.fromkeys(names[name] for name in close))
     ids = [row["id"] for row in connection.execute("SELECT id FROM tasks ORDER BY id")]
@@ -132,8 +195,9 @@ def references_for(connection: sqlite3.Connection, tasks: Sequence[str], limit: 
     for task in tasks:
         row = connection.execute("SELECT title FROM tasks WHERE id = ?", (task,)).fetchone()
         if row:
-            for hit in search(connection, row["title"], Filters(kind="project"), limit=limit).hits:
-                if not hit.successor and not hit.archived:
+            for hit in search(connection, row["title"], Filters(kind="project"), limit=50).hits:
+                # Only the catalog's: the same input gives the same project, whatever lists were synced.
+                if "catalog" in hit.sources and not hit.successor and not hit.archived:
                     found.setdefault(hit.repo, hit)
     return list(found.values())[:limit]
 

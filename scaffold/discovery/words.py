@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+
+# Between a small letter and a capital (EasyOcr), and before the last capital of a run (NLPTools).
+_INNER_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+_SEPARATORS = re.compile(r"[^\w+#]|_")
 
 
 def fold(text: str) -> str:
     """One form for all spellings of a name: NFKC, lower case, without spaces, hyphens and other separators."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in folded if char.isalnum() or char in "+#")
+    return _SEPARATORS.sub("", _normal(text))
 
 
 def split(text: str) -> list[str]:
     """The words of a text, folded, in order. `GPT-2` is two words; `c++` and `c#` stay whole."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char if char.isalnum() or char in "+#" else " " for char in folded).split()
+    return _SEPARATORS.sub(" ", _normal(text)).split()
+
+
+def words_of(text: str) -> str:
+    """The words of a text, folded, with one space between them: the form in which texts are compared."""
+    return " ".join(split(text))
+
+
+def spelt_out(name: str) -> str:
+    """A name and the words inside it: `AthenaCore/AwesomeResponsibleAI` also holds `Awesome Responsible AI`."""
+    spaced = _INNER_WORD.sub(" ", name)
+    return name if spaced == name else f"{name} {spaced}"
+
+
+def has_cjk(text: str) -> bool:
+    """Whether a text holds a letter of a CJK script."""
+    return not text.isascii() and any(map(is_cjk, text))
 
 
 def is_cjk(char: str) -> bool:
@@ -24,12 +44,19 @@ def is_cjk(char: str) -> bool:
 
 
 def means_its_prefixes(word: str) -> bool:
-    """Whether a word also means the longer words that begin with it. Two Latin letters mean only themselves."""
-    return len(word) > 2 or any(is_cjk(char) for char in word)
+    """Whether a word also means the longer words that begin with it. Three Latin letters mean only themselves: `rag`
+    is not `ragged`."""
+    return len(word) > 3 or has_cjk(word)
+
+
+def _normal(text: str) -> str:
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
 def bigrams(text: str) -> list[str]:
     """Neighbouring pairs of CJK letters with spaces left out, so that 음성인식 and 음성 인식 meet."""
+    if text.isascii():
+        return []
     pairs: list[str] = []
     run = ""
     for char in [*unicodedata.normalize("NFKC", text), "."]:
@@ -47,7 +74,7 @@ def nearest(word: str, known: Iterable[str], limit: int = 1) -> list[str]:
     One slip is allowed from five letters on, two from eight. Hangul counts by its jamo, as it is typed.
     """
     typed = unicodedata.normalize("NFD", word)
-    allowed = 0 if len(typed) < 5 else 1 if len(typed) < 8 else 2
+    allowed = slips_allowed(typed)
     found = []
     for candidate in known:
         spelt = unicodedata.normalize("NFD", candidate)
@@ -57,6 +84,23 @@ def nearest(word: str, known: Iterable[str], limit: int = 1) -> list[str]:
                 # People mistype the first letter least.
                 found.append((slips, typed[:1] != spelt[:1], candidate))
     return [candidate for _, _, candidate in sorted(found)[:limit]]
+
+
+def letters(word: str) -> tuple[str, int]:
+    """A word as it is typed, key by key (Hangul by its jamo), and a sketch of its letters: one bit for each.
+
+    Two words that differ by n slips differ by at most 2n bits of their sketches, which is quickly seen.
+    """
+    typed = unicodedata.normalize("NFD", word)
+    sketch = 0
+    for char in typed:
+        sketch |= 1 << (ord(char) % 61)
+    return typed, sketch
+
+
+def slips_allowed(typed: str) -> int:
+    """How many slips a word of this length may hold: one from five letters on, two from eight."""
+    return 0 if len(typed) < 5 else 1 if len(typed) < 8 else 2
 
 
 def edit_distance(a: str, b: str, limit: int) -> int:

@@ -1,0 +1,69 @@
+"""Candidates: the documents that are worth a close look, from the full-text table and the catalog's tasks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from scaffold.discovery import ranking
+from scaffold.discovery.query import Concept, Query, Wording
+from scaffold.discovery.words import bigrams, means_its_prefixes
+
+# Of the documents that hold the query, the best by their number are weighed by BM25, and the best of these are looked
+# at closely. Numbers follow quality (see build), so that a common word costs no more than this.
+_WEIGHED = 12_000
+_PROJECTS = 220
+_LISTS = 80
+_BEST = 40
+_FEW = 60
+_WORDINGS = 10
+
+
+def candidates(connection: sqlite3.Connection, query: Query) -> list[sqlite3.Row]:
+    """The rows of `documents` that a query may be answered with, in the order of their numbers."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'lists'").fetchone()
+    lists = int(row[0])
+    found: set[int] = set()
+    for task in query.tasks:
+        found.update(
+            number for (number,) in connection.execute("SELECT document FROM document_tasks WHERE task = ?", (task,))
+        )
+    together = " AND ".join(f"({expression(concept)})" for concept in query.concepts)
+    apart = " OR ".join(f"({expression(concept)})" for concept in query.concepts)
+    for first, last, limit in ((1, lists, _LISTS), (lists + 1, 2**62, _PROJECTS)):
+        numbers = _weighed(connection, together, first, last, limit)
+        if len(numbers) < _FEW and len(query.concepts) > 1:
+            numbers |= _weighed(connection, apart, first, last, limit)
+        found |= numbers
+    return _rows(connection, found)
+
+
+def expression(concept: Concept) -> str:
+    """A concept for FTS5: any of its wordings. Quoted, so that no operator can slip in."""
+    return " OR ".join(_phrase(wording) for wording in concept.wordings[:_WORDINGS])
+
+
+def _phrase(wording: Wording) -> str:
+    if wording.is_cjk:
+        pairs = bigrams(wording.text)
+        return f'cjk : "{" ".join(pairs)}"' if pairs else f'"{wording.text}" *'
+    last = wording.text.split()[-1:]
+    if last and means_its_prefixes(last[0]):
+        return f'"{wording.text}" *'
+    return f'"{wording.text}" OR "{wording.text}s"'
+
+
+def _weighed(connection: sqlite3.Connection, match: str, first: int, last: int, limit: int) -> set[int]:
+    weights = ", ".join(str(weight) for weight in ranking.COLUMN_WEIGHTS.values())
+    rows = connection.execute(
+        f"SELECT rowid, bm25(words, {weights}) FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
+        " ORDER BY rowid LIMIT ?",
+        (match, first, last, _WEIGHED),
+    ).fetchall()
+    best = sorted(rows, key=lambda row: row[1])[:limit]
+    return {row[0] for row in best} | {row[0] for row in rows[:_BEST]}
+
+
+def _rows(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[sqlite3.Row]:
+    marks = ", ".join(map(str, sorted(numbers)))
+    return connection.execute(f"SELECT * FROM documents WHERE id IN ({marks}) ORDER BY id").fetchall()
