@@ -17,8 +17,9 @@ BELOW_CLI = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] not 
 # Each room and what it may import of scaffold besides itself. Arrows run down only.
 _GROUND = {"errors", "paths", "settings", "repository", "staging", ""}
 _ARROWS = {
-    "discovery": _GROUND,
-    "references": _GROUND | {"vcs"},
+    "discovery": _GROUND | {"github"},
+    "references": _GROUND | {"vcs", "github"},
+    "github": {"errors", "paths", "settings", "repository"},
     "projects": _GROUND | {"hardware", "vcs"},
     "hardware": {"errors", "paths", "settings"},
     "vcs": {"errors", "paths", "settings", "repository"},
@@ -68,6 +69,12 @@ def test_nothing_below_the_command_line_prints_asks_or_exits(path: Path) -> None
 def test_only_one_module_calls_git(path: Path) -> None:
     if _room(path) != "vcs":
         assert "git" not in {name.split(".")[0] for name in _imports(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_only_one_room_talks_to_github(path: Path) -> None:
+    if _room(path) != "github":
+        assert not {"github", "requests", "requests_cache", "urllib3"} & {name.split(".")[0] for name in _imports(path)}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)

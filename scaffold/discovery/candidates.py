@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from scaffold.discovery import ranking
 from scaffold.discovery.query import Concept, Query, Wording
-from scaffold.discovery.words import bigrams, means_its_prefixes
+from scaffold.discovery.words import bigrams, inflected
 
 # Of the documents that hold the query, the best by their number are weighed by BM25, and the best of these are looked
 # at closely. Numbers follow quality (see build), so that a common word costs no more than this.
@@ -40,17 +40,27 @@ def candidates(connection: sqlite3.Connection, query: Query) -> list[sqlite3.Row
 
 def expression(concept: Concept) -> str:
     """A concept for FTS5: any of its wordings. Quoted, so that no operator can slip in."""
-    return " OR ".join(_phrase(wording) for wording in concept.wordings[:_WORDINGS])
+    phrases = [_phrase(wording) for wording in concept.wordings[:_WORDINGS]]
+    words = concept.typed.split()
+    if len(words) > 1 and not concept.wordings[0].is_cjk:
+        phrases.append("(" + " AND ".join(_word(word) for word in words) + ")")
+    phrases += [_word(word) for word in concept.rare]
+    return " OR ".join(phrases)
 
 
 def _phrase(wording: Wording) -> str:
     if wording.is_cjk:
         pairs = bigrams(wording.text)
         return f'cjk : "{" ".join(pairs)}"' if pairs else f'"{wording.text}" *'
-    last = wording.text.split()[-1:]
-    if last and means_its_prefixes(last[0]):
-        return f'"{wording.text}" *'
-    return f'"{wording.text}" OR "{wording.text}s"'
+    before, _, last = wording.text.rpartition(" ")
+    return _word(last, f"{before} " if before else "")
+
+
+def _word(word: str, before: str = "") -> str:
+    endings = inflected(word)
+    if not endings:
+        return f'"{before}{word}" *'
+    return "(" + " OR ".join(f'"{before}{word}{ending}"' for ending in endings) + ")"
 
 
 def _weighed(connection: sqlite3.Connection, match: str, first: int, last: int, limit: int) -> set[int]:

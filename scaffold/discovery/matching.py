@@ -11,8 +11,7 @@ from typing import Any
 from scaffold.discovery import ranking
 from scaffold.discovery.candidates import candidates
 from scaffold.discovery.query import Concept, Query
-from scaffold.discovery.words import means_its_prefixes
-
+from scaffold.discovery.words import has_cjk, inflected
 
 # A row of `documents`, or a mapping with its columns.
 Row = sqlite3.Row | dict[str, Any]
@@ -55,13 +54,17 @@ class Needles:
         for wording in concept.wordings:
             if wording.is_cjk:
                 self._cjk.append((wording.text.replace(" ", ""), wording.strength))
-            elif means_its_prefixes(wording.text.rpartition(" ")[2]):
-                self._latin.append((f" {wording.text}", wording.strength))
             else:
-                self._latin += [(f" {wording.text} ", wording.strength), (f" {wording.text}s ", wording.strength)]
+                self._latin += [(needle, wording.strength) for needle in _needles(wording.text)]
+        typed = concept.typed.split()
+        several = len(typed) > 1 and not has_cjk(concept.typed)
+        self._apart = [tuple(_needles(word)) for word in typed] if several else []
+        self._alone = [needle for word in concept.rare for needle in _needles(word)]
 
     def strength(self, text: str) -> float:
         """That of the strongest wording in a text, or 0."""
+        if not text:
+            return 0.0
         found = 0.0
         padded = f" {text} "
         for needle, strength in self._latin:
@@ -71,7 +74,17 @@ class Needles:
         if self._cjk and not text.isascii():
             joined = text.replace(" ", "")
             found = max([found, *(strength for needle, strength in self._cjk if needle in joined)])
+        if found < ranking.APART and self._apart:
+            if all(any(needle in padded for needle in needles) for needles in self._apart):
+                found = ranking.APART
+            elif found < ranking.ALONE and any(needle in padded for needle in self._alone):
+                found = ranking.ALONE
         return found
+
+
+def _needles(text: str) -> list[str]:
+    endings = inflected(text.rpartition(" ")[2])
+    return [f" {text}{ending} " for ending in endings] or [f" {text}"]
 
 
 def look_closely(connection: sqlite3.Connection, query: Query) -> list[Candidate]:
@@ -104,7 +117,8 @@ def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
         evidence.told = max(chances[3:]) > 0
         if concept.task in tasks:
             evidence.place = tasks.index(concept.task)
-            chances.append(ranking.TASK_PLACE[min(evidence.place, len(ranking.TASK_PLACE) - 1)])
+            place = min(evidence.place, len(ranking.TASK_PLACE) - 1)
+            chances.append(concept.aim * ranking.TASK_PLACE[place])
         for _, weight, section, text, subject in told:
             chance = ranking.either(
                 [

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from scaffold.discovery import ranking
 from scaffold.discovery.concepts import longest_runs
 from scaffold.discovery.spelling import correct
-from scaffold.discovery.words import fold, has_cjk, is_cjk, loosely_near, means_its_prefixes, split, words_of
+from scaffold.discovery.words import fold, has_cjk, inflected, is_cjk, loosely_near, split, words_of
 
 # Words that are in nearly every query and name nothing.
 _ENGLISH_FILLERS = (
@@ -56,12 +56,16 @@ class Concept:
         typed: the words of the query that name it.
         wordings: the strongest first.
         task: the task that it is, if it is one.
+        aim: how much of the task is meant: less than 1 where a narrower word for it was typed.
+        rare: of a phrase its words that alone give it away, as `diarization` does for `speaker diarization`.
         weight: how much it counts in the query: rare words count more.
     """
 
     typed: str
     wordings: tuple[Wording, ...]
     task: str | None = None
+    aim: float = 1.0
+    rare: tuple[str, ...] = ()
     weight: float = 1.0
 
 
@@ -194,7 +198,10 @@ def _documents(connection: sqlite3.Connection, word: str) -> int:
     if has_cjk(word):
         pairs = [word[i : i + 2] for i in range(len(word) - 1)] or [word]
         return min(_term_documents(connection, pair, prefix=False) for pair in pairs)
-    return _term_documents(connection, word, prefix=means_its_prefixes(word))
+    endings = inflected(word)
+    if not endings:
+        return _term_documents(connection, word, prefix=True)
+    return max(_term_documents(connection, word + ending, prefix=False) for ending in endings)
 
 
 def _term_documents(connection: sqlite3.Connection, term: str, *, prefix: bool) -> int:

@@ -35,6 +35,15 @@ CONTENT = 0.4
 SAME = 0.95
 SYNONYM = 0.7
 CORRECTED = 0.9
+# All words of a phrase apart from each other, and a word that alone gives the phrase away: one that stands in at most
+# this share of all documents.
+APART = 0.8
+ALONE = 0.6
+RARE = 0.004
+# What serving the task counts where a narrower word for it was typed (`adversarial attack` for security).
+NARROWER = 0.75
+# How much more matching counts than quality.
+SHARPNESS = 1.3
 # What a concept counts for where nothing of it was found.
 MISSING = 0.04
 # BM25 weight of each column of the full-text table, in its order. It only chooses who is looked at closely.
@@ -119,4 +128,5 @@ def match(strengths: list[tuple[float, float]]) -> float:
         strengths: for each concept its weight in the query and its strength in the document, 0 to 1.
     """
     total = sum(weight for weight, _ in strengths)
-    return math.exp(sum(weight * math.log(max(strength, MISSING)) for weight, strength in strengths) / total)
+    mean = sum(weight * math.log(max(strength, MISSING)) for weight, strength in strengths) / total
+    return math.exp(SHARPNESS * mean)

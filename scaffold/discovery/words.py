@@ -43,10 +43,14 @@ def is_cjk(char: str) -> bool:
     return "\u3040" <= char <= "\u30ff" or "\u3400" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7a3"
 
 
-def means_its_prefixes(word: str) -> bool:
-    """Whether a word also means the longer words that begin with it. Three Latin letters mean only themselves: `rag`
-    is not `ragged`."""
-    return len(word) > 3 or has_cjk(word)
+def inflected(word: str) -> tuple[str, ...]:
+    """The endings with which a Latin word still means the same; empty where any ending does (long words).
+
+    `rag` is not `ragged`, `face` not `facebook`, but `segment` is `segmentation`.
+    """
+    if len(word) > 5:
+        return ()
+    return ("", "s") if len(word) < 4 else ("", "s", "es", "ed", "ing", "er", "ers")
 
 
 def _normal(text: str) -> str:

@@ -1,0 +1,111 @@
+"""Fetching one list: its README, wherever that lies, and the texts it links to, asked conditionally."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaffold.discovery.awesome import parse_readme
+from scaffold.discovery.store import MISSING, StoredFile
+from scaffold.errors import NotFoundError, RateLimitError, ScaffoldError
+from scaffold.github.deadline import Deadline
+from scaffold.repository import parse_name
+
+if TYPE_CHECKING:
+    from scaffold.github.raw import RawFiles
+
+# In the order of how usual they are.
+_READMES = ("README.md", "readme.md", "Readme.md", "README.rst", "README.markdown", "README", "docs/README.md")
+_SECONDS = 60.0
+_MAX_TOTAL = 12_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A list's texts, the README first; None where nothing has changed. `repo` is its name now."""
+
+    repo: str
+    files: tuple[StoredFile, ...] | None
+
+
+class ListFetcher:
+    """Fetches lists, from several threads at once. After a rate limit nothing more is asked."""
+
+    def __init__(self, raw: RawFiles, *, seconds: float = _SECONDS) -> None:
+        self._raw = raw
+        self._seconds = seconds
+        self._stopped = threading.Event()
+        self._limit: RateLimitError | None = None
+
+    def stop(self) -> None:
+        """Ask for nothing more."""
+        self._stopped.set()
+
+    def fetch(self, repo: str, known: Sequence[StoredFile]) -> Fetched:
+        """A list's texts, or that they are those already known.
+
+        Raises:
+            NotFoundError: there is no such repository, or it has no README.
+            ScaffoldError: of the family, for whatever else goes wrong.
+        """
+        parse_name(repo)
+        deadline = Deadline.after(self._seconds)
+        try:
+            return self._fetch(repo, known, deadline)
+        except RateLimitError as error:
+            self._limit = error
+            raise
+
+    def _fetch(self, repo: str, known: Sequence[StoredFile], deadline: Deadline) -> Fetched:
+        paths = (known[0].path,) if known else _READMES
+        main, now = self._main(repo, paths, known, deadline)
+        if main is None and known:  # the README was renamed
+            main, now = self._main(repo, _READMES, (), deadline)
+        if main is None:
+            raise NotFoundError(f"{repo} was not found, or has no README", hint="Check the spelling.")
+        kept = {file.path: file for file in known}
+        changed = main is not kept.get(main.path)
+        if changed:
+            wanted = parse_readme(main.content, repo=repo, path=main.path).files
+        else:
+            wanted = tuple(file.path for file in known[1:])
+        files = [main]
+        total = len(main.content)
+        for path in wanted:
+            before = kept.get(path)
+            if before and before.missing and not changed:
+                files.append(before)
+                continue
+            file, _ = self._one(now, path, before, deadline)
+            changed = changed or file is not before
+            total += len(file.content)
+            if total > _MAX_TOTAL:
+                break
+            files.append(file)
+        return Fetched(now, tuple(files) if changed else None)
+
+    def _main(
+        self, repo: str, paths: Sequence[str], known: Sequence[StoredFile], deadline: Deadline
+    ) -> tuple[StoredFile | None, str]:
+        for path in paths:
+            before = known[0] if known else None
+            file, now = self._one(repo, path, before, deadline)
+            if not file.missing:
+                return file, now
+        return None, repo
+
+    def _one(self, repo: str, path: str, before: StoredFile | None, deadline: Deadline) -> tuple[StoredFile, str]:
+        """One file and the repository's name now: the very object that was known, where it has not changed."""
+        if self._limit:
+            raise self._limit
+        if self._stopped.is_set():
+            raise ScaffoldError("stopped before it was asked for")
+        etag = before.etag if before and not before.missing else None
+        raw = self._raw.fetch(repo, path, etag=etag, deadline=deadline)
+        if raw.status == "missing":
+            return StoredFile(path, b"", MISSING), raw.repo
+        if before and (raw.status == "unchanged" or (raw.content == before.content and raw.etag == before.etag)):
+            return before, raw.repo
+        return StoredFile(path, raw.content, raw.etag), raw.repo
