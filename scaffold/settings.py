@@ -12,6 +12,7 @@ from scaffold.errors import UsageError
 
 SERVER_URL = "https://github.com"
 API_URL = "https://api.github.com"
+_GH_SECONDS = 3.0
 RAW_URL = "https://raw.githubusercontent.com"
 
 
@@ -70,7 +71,10 @@ def with_gh_token(settings: Settings) -> Settings:
     host = urlsplit(settings.server_url).netloc
     try:
         answer = subprocess.run(
-            [gh, "auth", "token", "--hostname", host], stdin=subprocess.DEVNULL, capture_output=True, timeout=10
+            [gh, "auth", "token", "--hostname", host],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_GH_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired):
         return settings

@@ -36,6 +36,9 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     home = tmp_path_factory.mktemp("home")
     for name in _ENDPOINTS:
         monkeypatch.delenv(name, raising=False)
+    # A port that refuses at once: no test asks the real GitHub.
+    monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("SCAFFOLD_RAW_URL", "http://127.0.0.1:9/raw")
     monkeypatch.setenv("SCAFFOLD_HOME", str(home / "scaffold"))
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))

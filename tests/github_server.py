@@ -212,11 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _search(self, request: Request) -> None:
         options = parse_qs(urlsplit(self.path).query)
-        words = [
-            word
-            for word in options["q"][0].lower().split()
-            if ":" not in word
-        ]
+        words = [word for word in options["q"][0].lower().split() if ":" not in word]
         seen = [*self.github.repositories.values(), *self.github.private.get(request.token or "", [])]
         found = [
             item

@@ -20,6 +20,7 @@ from scaffold.errors import ScaffoldError, UsageError
 COMMANDS = {
     "search": "Find awesome lists and projects for a topic.",
     "show": "Show what the index knows of a list or project.",
+    "sync": "Look inside awesome lists: bring their entries into the index.",
     "clone": "Bring repositories onto the disk as references.",
     "hardware": "Show what this machine has, and what follows from it.",
     "templates": "List the starters.",

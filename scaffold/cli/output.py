@@ -77,6 +77,17 @@ class Output:
             self.line()
         self.line(text, style="bold")
 
+    def markdown(self, text: str) -> None:
+        """A Markdown text: rendered at a terminal, as it is anywhere else."""
+        self._begun = True
+        lines = "\n".join(clean(line) for line in text.splitlines())
+        if self.at_terminal:
+            from rich.markdown import Markdown
+
+            self._rich().print(Markdown(lines, hyperlinks=False))
+        else:
+            self._stdout.write(lines + "\n")
+
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | None]], styles: Sequence[str] = ()) -> None:
         """A table; unknown cells are shown as `-`.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from scaffold.cli.output import Output, output_options
+from scaffold.errors import UsageError
 
 if TYPE_CHECKING:
     from scaffold.discovery.hits import Hit
-    from scaffold.discovery.search import SearchResult, Sort
+    from scaffold.discovery.search import Filters, SearchResult, Sort
 
 
 @click.command(
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 @click.option("--min-stars", type=click.IntRange(min=0), help="Only with at least so many stars known.")
 @click.option("--sort", type=click.Choice(["best", "stars", "updated", "name"]), default="best", show_default=True)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many hits.")
-@click.option("--offline", is_flag=True, help="Ask no server.")
+@click.option("--offline", is_flag=True, help="Ask no server: answer from the catalog and the index.")
+@click.option("--refresh", is_flag=True, help="Ask GitHub anew, also what the cache still holds.")
+@click.option("--sync", "sync_lists", is_flag=True, help="Also bring the lists that are found into the index.")
+@click.option("-i", "--interactive", is_flag=True, help="Pick hits with the arrow keys and go on from there.")
 @output_options
 @click.pass_obj
 def command(
@@ -38,19 +43,67 @@ def command(
     sort: Sort,
     limit: int,
     offline: bool,
-) -> None:
+    refresh: bool,
+    sync_lists: bool,
+    interactive: bool,
+) -> int:
     """Find awesome lists and projects for a topic, in English or Korean.
 
     Abbreviations and slips of the finger are understood: asr, 강화학습, reinforcment learning.
     """
-    from scaffold.discovery.index import open_index
-    from scaffold.discovery.search import Filters, search
+    from scaffold.discovery.search import Filters
 
+    if offline and (refresh or sync_lists):
+        raise UsageError("--offline asks no server: it goes with neither --refresh nor --sync")
+    if interactive and not (output.at_terminal and sys.stdin.isatty()):
+        raise UsageError("-i needs a terminal", hint="Leave it out, or use --json.")
     filters = Filters(None if kind == "any" else kind, task, language, license_id, min_stars)
-    result = search(open_index(), " ".join(query), filters, sort, limit)
+    text = " ".join(query)
+    result = searched(output, text, filters, sort, limit, offline=offline, refresh=refresh)
+    if sync_lists and any(hit.kind == "list" for hit in result.hits):
+        from scaffold.cli.sync import sync_found
+
+        sync_found(output, [hit.repo for hit in result.hits if hit.kind == "list"])
+        result = searched(output, text, filters, sort, limit, offline=offline)
     for notice in result.notices if not output.as_json else ():
         output.note(notice)
+    if interactive and result.hits:
+        from scaffold.cli.pick import pick_and_go_on
+
+        return pick_and_go_on(output, result)
     output.emit(result.to_json(), lambda: show_result(output, result))
+    return 0
+
+
+def searched(
+    output: Output,
+    text: str,
+    filters: Filters,
+    sort: Sort = "best",
+    limit: int = 20,
+    *,
+    offline: bool = False,
+    refresh: bool = False,
+) -> SearchResult:
+    """A search as the command does it: GitHub and the index together, or the index alone."""
+    from scaffold.discovery.index import open_index
+    from scaffold.discovery.search import search
+    from scaffold.settings import load_settings
+
+    settings = load_settings()
+    index = open_index(building=lambda: output.note("Building the index …") if output.at_terminal else None)
+    if offline:
+        from scaffold.github.facts import cached_facts
+
+        return search(index, text, filters, sort, limit, facts=lambda repos: cached_facts(settings, repos))
+    from scaffold.discovery.live import SECONDS, search_live
+    from scaffold.github.api import GitHub
+    from scaffold.github.deadline import Deadline
+    from scaffold.settings import with_gh_token
+
+    deadline = Deadline.after(SECONDS)
+    with GitHub(with_gh_token(settings), deadline, refresh=refresh) as github:
+        return search_live(index, text, github, filters, sort, limit)
 
 
 def show_result(output: Output, result: SearchResult, *, steps: bool = True) -> None:

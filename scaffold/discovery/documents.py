@@ -115,7 +115,7 @@ def gather(
     document.cited_by = len({m.source.repo for m, weight in zip(mentions, weights, strict=True) if not _own(repo, m)})
     document.citations = sum(weights)
     document.entries = own.entries if own else 0
-    document.unmaintained = _unmaintained(mentions)
+    document.unmaintained = _unmaintained(mentions, known=entry is not None or own is not None)
     _set_tasks(document, mentions, own, tasks_of)
     _set_texts(document, mentions, weights, sections)
     return document
@@ -159,10 +159,10 @@ def _kind(repo: str, entry: CatalogEntry | None, own: ListInfo | None, mentions:
     return "project"
 
 
-def _unmaintained(mentions: Sequence[Mention]) -> bool:
-    """Whether most of the lists that name it mark it so."""
+def _unmaintained(mentions: Sequence[Mention], *, known: bool) -> bool:
+    """Whether most of the lists that name it mark it so; for what the catalog knows one list's word is not enough."""
     marked = sum(bool(mention.flags) for mention in mentions)
-    return marked > 0 and 2 * marked >= len(mentions)
+    return marked > known and 2 * marked >= len(mentions)
 
 
 def _set_tasks(

@@ -58,6 +58,18 @@ class ListFetcher:
             self._limit = error
             raise
 
+    def readme(self, repo: str) -> StoredFile:
+        """A repository's README alone.
+
+        Raises:
+            NotFoundError: it has none, or there is no such repository.
+            ScaffoldError: of the family, for whatever else goes wrong.
+        """
+        main, _ = self._main(repo, _READMES, (), Deadline.after(self._seconds))
+        if main is None:
+            raise NotFoundError(f"{repo} has no README that could be found", hint="Check the spelling.")
+        return main
+
     def _fetch(self, repo: str, known: Sequence[StoredFile], deadline: Deadline) -> Fetched:
         paths = (known[0].path,) if known else _READMES
         main, now = self._main(repo, paths, known, deadline)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
 HOSTS = ("github.com",)
@@ -38,11 +39,14 @@ _LANGUAGE_FOLDER = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def repository_of(url: str, *, server_hosts: tuple[str, ...] = HOSTS) -> str | None:
     """The repository that an address points into, as `Owner/Name` with the letters as written.
 
     None for users, gists, topics and GitHub's own pages, for other hosts and for `*.github.io`.
     """
+    if not any(host in url.lower() for host in server_hosts):
+        return None
     try:
         parts = urlsplit(url.strip())
         host = (parts.hostname or "").removeprefix("www.")
@@ -61,6 +65,7 @@ def repository_of(url: str, *, server_hosts: tuple[str, ...] = HOSTS) -> str | N
     return f"{owner}/{name}"
 
 
+@lru_cache(maxsize=4096)
 def is_web(url: str) -> bool:
     """Whether an address may be offered: http or https with a host, nothing else."""
     try:

@@ -11,13 +11,15 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from scaffold.discovery.hits import Hit
+from scaffold.discovery.hits import Hit, hit_from_row
 from scaffold.discovery.matching import Candidate, Needles, look
 from scaffold.discovery.query import Query
 from scaffold.discovery.search import Filters, SearchResult, Sort, answer, look_up, ranked
 from scaffold.discovery.words import has_cjk, spelt_out, words_of
+from scaffold.discovery.workers import within
 from scaffold.errors import ScaffoldError
 
 if TYPE_CHECKING:
@@ -64,6 +66,18 @@ def search_live(
     return answer(connection, looked, _one_each(hits), sort=sort, limit=limit, offline=not (found or facts))
 
 
+def find_live(connection: sqlite3.Connection, repo: str, github: GitHub) -> Hit:
+    """What GitHub says of a repository that the index does not know, perhaps under the name it has there now.
+
+    Raises:
+        NotFoundError: GitHub does not know it either.
+        ScaffoldError: of the family, for whatever else goes wrong.
+    """
+    facts = within(github.deadline.remaining() + 0.5, lambda: github.repository(repo), github.late)
+    row = connection.execute("SELECT * FROM documents WHERE repo = ?", (facts.repo,)).fetchone()
+    return hit_from_row(row or _new_row(facts), today=date.today(), facts=facts)
+
+
 def phrase(query: Query) -> str:
     """The query in GitHub's own words: English where a wording is known, as GitHub's texts mostly are."""
     words = []
@@ -83,14 +97,17 @@ def _ask(github: GitHub, query: Query, filters: Filters, notices: list[str]) -> 
     if filters.kind != "list":
         asked.append(f"{topic} in:name,description,topics{narrowed}")
     found: list[RepositoryFacts] = []
-    for text in asked:
-        try:
+
+    def ask() -> None:
+        for text in asked:
             found.extend(github.search_repositories(text, limit=_RESULTS))
-        except ScaffoldError as error:
-            part = "the answer is partly from the index" if found else "the answer is from the index"
-            notices.append(f"GitHub: {error.message}; {part}. {error.hint or ''}".strip())
-            break
-    return found
+
+    try:
+        within(github.deadline.remaining() + 0.5, ask, github.late)
+    except ScaffoldError as error:
+        part = "the answer is partly from the index" if found else "the answer is from the index"
+        notices.append(f"GitHub: {error.message}; {part}. {error.hint or ''}".strip())
+    return list(found)
 
 
 def _qualifiers(filters: Filters) -> str:
@@ -167,7 +184,7 @@ def _enrich(
     missing = [repo for repo in missing if repo.casefold() not in {name.casefold() for name in facts}]
     if missing and github.settings.token and not notices:
         try:
-            facts |= github.facts(missing)
+            facts |= within(github.deadline.remaining() + 0.5, lambda: github.facts(missing), github.late)
         except ScaffoldError as error:
             notices.append(f"GitHub: {error.message}; stars and dates are partly unknown.")
     return {name.casefold(): told for name, told in facts.items()}

@@ -142,8 +142,8 @@ def answer(
     )
 
 
-def find(connection: sqlite3.Connection, repo: str) -> Hit:
-    """What the index knows of one repository, named `owner/name` in any case.
+def find(connection: sqlite3.Connection, repo: str, facts: Facts | None = None) -> Hit:
+    """What the index knows of one repository, named `owner/name` in any case, with what GitHub told of it.
 
     Raises:
         NotFoundError: if the index has no such repository, with the nearest it has.
@@ -158,7 +158,7 @@ def find(connection: sqlite3.Connection, repo: str) -> Hit:
         near = near or nearest(repo.casefold(), [known.casefold() for known in repos], 3)
         hint = f"Did you mean {', '.join(near)}?" if near else f"Try: scaffold search {name}"
         raise NotFoundError(f"the index does not know {repo}", hint=hint)
-    return hit_from_row(row, today=date.today())
+    return hit_from_row(row, today=date.today(), facts=facts)
 
 
 def resolve_task(connection: sqlite3.Connection, name: str) -> str:

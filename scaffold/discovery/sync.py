@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from scaffold.discovery.awesome import PARSER_VERSION, ParsedList, merge, parse_readme
 from scaffold.discovery.local import local_lists, main_readme, read_file
 from scaffold.discovery.store import ListStore, StoredFile
+from scaffold.discovery.workers import Workers
 from scaffold.errors import NotFoundError, RefusedError, ScaffoldError
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class SyncResult:
         }
 
 
-def parse_list(repo: str, files: Sequence[StoredFile]) -> ParsedList:
-    """A list from its texts, the README first."""
-    main = parse_readme(files[0].content, repo=repo, path=files[0].path)
+def parse_list(repo: str, files: Sequence[StoredFile], main: ParsedList | None = None) -> ParsedList:
+    """A list from its texts, the README first, which may have been read already."""
+    main = main or parse_readme(files[0].content, repo=repo, path=files[0].path)
     parts = [(file.path, parse_readme(file.content, repo=repo, path=file.path)) for file in files[1:] if file.content]
     return merge(main, parts) if parts else main
 
@@ -68,25 +68,24 @@ def sync_local(store: ListStore, folder: Path, progress: Progress | None = None)
     results = []
     for number, (repo, place) in enumerate(found, 1):
         try:
-            files = _read_local(repo, place)
+            result = _take_local(store, repo, place)
         except ScaffoldError as error:
-            result = SyncResult(repo, "failed", error=error.message, failure=error)
-        else:
-            result = keep(store, repo, files, origin="local")
+            result = _failed(repo, error)
         results.append(result)
         if progress:
             progress(result, number, len(found))
     return results
 
 
-def _read_local(repo: str, place: Path) -> list[StoredFile]:
+def _take_local(store: ListStore, repo: str, place: Path) -> SyncResult:
     try:
         readme = main_readme(place)
     except OSError as error:
         raise ScaffoldError(f"{place} cannot be read: {error.strerror}") from error
     files = [read_file(place, readme)]
     total = len(files[0].content)
-    for path in parse_readme(files[0].content, repo=repo, path=readme).files:
+    main = parse_readme(files[0].content, repo=repo, path=readme)
+    for path in main.files:
         try:
             file = read_file(place, path)
         except (NotFoundError, RefusedError):
@@ -95,7 +94,7 @@ def _read_local(repo: str, place: Path) -> list[StoredFile]:
         if total > _MAX_TOTAL:
             break
         files.append(file)
-    return files
+    return keep(store, repo, files, origin="local", main=main)
 
 
 def sync_remote(
@@ -109,74 +108,75 @@ def sync_remote(
         ScaffoldError: the store cannot be written.
         KeyboardInterrupt: after what is there was kept.
     """
-    results: dict[str, SyncResult] = {}
+    results: list[SyncResult] = []
     unchanged: list[str] = []
-    queue = list(dict.fromkeys(repos))
-    known = {repo.casefold() for repo in queue}
-    running: dict[Future[Fetched], str] = {}
-    pool = ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="sync")
+    known = {repo.casefold() for repo in repos}
+    workers: Workers[str, Fetched] = Workers(jobs)
+
+    def want(repo: str) -> None:
+        before = store.files(repo)
+        workers.submit(repo, lambda: fetcher.fetch(repo, before))
+
     try:
-        while queue or running:
-            while queue and len(running) < 2 * jobs:
-                repo = queue.pop(0)
-                running[pool.submit(fetcher.fetch, repo, store.files(repo))] = repo
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                repo = running.pop(future)
-                result, moved_to = _take(store, repo, future, unchanged)
-                results[repo] = result
+        for repo in dict.fromkeys(repos):
+            want(repo)
+        for repo, fetched, error in workers.results():
+            if fetched is None:
+                result = _failed(repo, error)
+            else:
+                result = _take(store, repo, fetched, unchanged)
+                moved_to = store.moved_to(repo)
                 if moved_to and moved_to.casefold() not in known:
                     known.add(moved_to.casefold())
-                    queue.append(moved_to)
-                if progress:
-                    progress(result, len(results), len(known))
+                    want(moved_to)
+            results.append(result)
+            if progress:
+                progress(result, len(results), len(known))
     finally:
         fetcher.stop()
-        pool.shutdown(wait=True, cancel_futures=True)
+        workers.stop()
         if unchanged:
             store.checked(unchanged, _now())
-    return list(results.values())
+    return results
 
 
-def _take(store: ListStore, repo: str, future: Future[Fetched], unchanged: list[str]) -> tuple[SyncResult, str | None]:
-    try:
-        fetched = future.result()
-    except ScaffoldError as error:
-        return SyncResult(repo, "failed", error=error.message, failure=error), None
+def _failed(repo: str, error: Exception | None) -> SyncResult:
+    if not isinstance(error, ScaffoldError):
+        raise error or AssertionError("neither an answer nor an error")
+    return SyncResult(repo, "failed", error=error.message, failure=error)
+
+
+def _take(store: ListStore, repo: str, fetched: Fetched, unchanged: list[str]) -> SyncResult:
     if fetched.repo.casefold() != repo.casefold():
         store.add_alias(repo, fetched.repo)
-    if fetched.files is None:
+    if fetched.files is None and repo not in store.outdated(PARSER_VERSION):
         unchanged.append(repo)
-        entries = list(store.entries(repo))
-        result = _counted(repo, "unchanged", entries)
+        result = _counted(repo, "unchanged", store.entries(repo))
     else:
-        result = keep(store, repo, fetched.files, origin="github")
+        result = keep(store, repo, fetched.files or store.files(repo), origin="github")
     moved_to = store.moved_to(repo)
     notes = [
         *([f"renamed to {fetched.repo}"] if fetched.repo.casefold() != repo.casefold() else []),
         *([f"moved to {moved_to}"] if moved_to else []),
     ]
-    return SyncResult(repo, result.status, result.entries, result.repositories, "; ".join(notes) or None), moved_to
+    return replace(result, error="; ".join(notes) or None)
 
 
-def keep(store: ListStore, repo: str, files: Sequence[StoredFile], *, origin: str) -> SyncResult:
-    """Parse a list's texts and put them into the store, unless nothing has changed."""
+def keep(
+    store: ListStore, repo: str, files: Sequence[StoredFile], *, origin: str, main: ParsedList | None = None
+) -> SyncResult:
+    """Parse a list's texts and put them into the store, unless nothing has changed.
+
+    Raises:
+        ScaffoldError: the store cannot be written.
+    """
     before = store.files(repo)
     same = [(file.path, file.content) for file in before] == [(file.path, file.content) for file in files]
     if same and repo not in store.outdated(PARSER_VERSION):
         return _counted(repo, "unchanged", list(store.entries(repo)))
-    parsed = parse_list(repo, files)
+    parsed = parse_list(repo, files, main)
     store.put(repo, parsed, files, origin=origin, fetched_at=_now(), parser=PARSER_VERSION)
     return _counted(repo, "updated" if before else "synced", parsed.entries)
-
-
-def parse_anew(store: ListStore) -> int:
-    """Read the kept texts again where an older parser read them; the number of lists."""
-    outdated = store.outdated(PARSER_VERSION)
-    for repo in outdated:
-        files = store.files(repo)
-        store.put(repo, parse_list(repo, files), files, origin="kept", fetched_at=_now(), parser=PARSER_VERSION)
-    return len(outdated)
 
 
 def _counted(repo: str, status: Status, entries: Iterable[object]) -> SyncResult:

@@ -51,14 +51,19 @@ class GitHub:
         refresh: bool = False,
     ) -> None:
         self.settings = settings
+        self.deadline = deadline or Deadline.after(3600)
         self._budget = Budget(max_requests)
-        self._session = open_session(settings, deadline, self._budget, refresh=refresh)
+        self._session = open_session(settings, self.deadline, self._budget, refresh=refresh)
         self._api = _connect(settings, self._session)
 
     @property
     def requests_made(self) -> int:
         """Requests that really left; what the cache answered is not among them."""
         return self._budget.used
+
+    def late(self) -> errors.NetworkError:
+        """The error for an answer that did not come within the deadline."""
+        return errors.late(self.settings.api_url)
 
     def __enter__(self) -> Self:
         return self

@@ -54,9 +54,9 @@ def test_version_does_not_even_import_click() -> None:
 
 
 def test_a_search_at_no_terminal_needs_neither_rich_nor_yaml(isolated: Path) -> None:
-    assert _scaffold("search", "nlp").returncode == 0  # builds the index, for which YAML is read
+    assert _scaffold("search", "nlp", "--offline").returncode == 0  # builds the index, for which YAML is read
     answer = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "scaffold", "search", "nlp"],
+        [sys.executable, "-X", "importtime", "-m", "scaffold", "search", "nlp", "--offline"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -118,7 +118,7 @@ def test_a_broken_catalog_is_one_error_with_file_and_line(
 def test_an_unexpected_error_is_a_line_and_a_traceback_only_with_debug(
     scaffold: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise ZeroDivisionError("at the worst moment")
 
     monkeypatch.setattr("scaffold.discovery.index.open_index", fail)
@@ -137,7 +137,7 @@ def test_a_console_that_cannot_show_korean_still_gets_an_answer() -> None:
 
 
 def test_ctrl_c_is_130(scaffold: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt() -> None:
+    def interrupt(**_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("scaffold.discovery.index.open_index", interrupt)
