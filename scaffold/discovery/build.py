@@ -20,6 +20,7 @@ from pathlib import Path
 from scaffold.discovery.catalog import Catalog, CatalogEntry, load_catalog
 from scaffold.discovery.concepts import Concept, all_concepts, by_name, longest_runs
 from scaffold.discovery.documents import Document, ListInfo, Mention, gather
+from scaffold.discovery.fields import unpack
 from scaffold.discovery.words import bigrams, fold, letters, spelt_out, split, words_of
 
 SCHEMA = """
@@ -33,7 +34,7 @@ CREATE TABLE documents (
     id INTEGER PRIMARY KEY, repo TEXT NOT NULL UNIQUE COLLATE NOCASE, kind TEXT NOT NULL, title TEXT NOT NULL,
     description TEXT, tasks TEXT NOT NULL, grade INTEGER, license TEXT, language TEXT, archived INTEGER,
     pushed_at TEXT, successor TEXT, unmaintained INTEGER NOT NULL, cited_by INTEGER NOT NULL, citations REAL NOT NULL,
-    entries INTEGER NOT NULL, sources TEXT NOT NULL, fields TEXT NOT NULL);
+    entries INTEGER NOT NULL, listed_stars INTEGER, sources TEXT NOT NULL, fields TEXT NOT NULL);
 CREATE TABLE document_tasks (task TEXT NOT NULL, document INTEGER NOT NULL REFERENCES documents, strength REAL NOT NULL,
                              PRIMARY KEY (task, document)) WITHOUT ROWID;
 CREATE TABLE aliases (old TEXT PRIMARY KEY COLLATE NOCASE, new TEXT NOT NULL) WITHOUT ROWID;
@@ -218,6 +219,7 @@ def _stage(connection: sqlite3.Connection, document: Document, moved_to: str | N
         document.cited_by,
         round(document.citations, 3),
         document.entries,
+        document.listed_stars,
         json.dumps(sources or ["index"]),
         document.fields,
         json.dumps(document.places),
@@ -236,7 +238,7 @@ def _write_documents(connection: sqlite3.Connection) -> None:
     for number, (document, columns) in enumerate(connection.execute(order), 1):
         *row, places = json.loads(document)
         lists += row[1] == "list"
-        connection.execute(f"INSERT INTO documents VALUES ({', '.join('?' * 18)})", (number, *row))
+        connection.execute(f"INSERT INTO documents VALUES ({', '.join('?' * 19)})", (number, *row))
         connection.executemany(
             "INSERT INTO document_tasks VALUES (?, ?, ?)",
             [(task, number, strength) for task, strength in json.loads(places).items()],
@@ -260,7 +262,7 @@ def _write_spelling(connection: sqlite3.Connection) -> None:
     sure = {
         word
         for (fields,) in connection.execute("SELECT fields FROM documents WHERE grade IS NOT NULL")
-        for text in json.loads(fields)[:3]
+        for text in unpack(fields)[:3]
         for word in text.split()
     }
     known = {term: (count, None) for term, count in rows if term.isascii() and (count >= _RARE or term in sure)}

@@ -12,9 +12,9 @@ from scaffold.discovery.words import bigrams, inflected
 # Of the documents that hold the query, the best by their number are weighed by BM25, and the best of these are looked
 # at closely. Numbers follow quality (see build), so that a common word costs no more than this.
 _WEIGHED = 12_000
-_PROJECTS = 220
-_LISTS = 80
-_BEST = 40
+_PROJECTS = 130
+_LISTS = 50
+_BEST = 25
 _FEW = 60
 _WORDINGS = 10
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from scaffold.discovery import ranking
 from scaffold.discovery.catalog import CatalogEntry
+from scaffold.discovery.fields import Fields, pack
 from scaffold.discovery.words import fold, spelt_out, words_of
 
+_STARS = re.compile(r"(?:[⭐★🌟]|\bstars?\b:?)\ufe0f?\s*([\d][\d.,]*)\s?([kK])?\b")
 _MENTIONS = 12  # mentions whose words are kept for a document; all of them count
 _TEXT = 300  # letters of one mention
 _SECTIONS = 200  # headings of a list that are kept
@@ -68,11 +70,12 @@ class Document:
     cited_by: int = 0
     citations: float = 0.0
     entries: int = 0
+    listed_stars: int | None = None
     unmaintained: bool = False
     tasks: tuple[str, ...] = ()
     places: dict[str, float] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
-    fields: str = "[]"
+    fields: str = ""
 
     @property
     def quality(self) -> float:
@@ -81,6 +84,7 @@ class Document:
             ranking.Quality(
                 grade=self.entry.grade if self.entry else None,
                 citations=self.citations,
+                stars=self.listed_stars,
                 entries=self.entries,
                 archived=bool(self.entry and self.entry.archived),
                 unmaintained=self.unmaintained,
@@ -115,10 +119,20 @@ def gather(
     document.cited_by = len({m.source.repo for m, weight in zip(mentions, weights, strict=True) if not _own(repo, m)})
     document.citations = sum(weights)
     document.entries = own.entries if own else 0
+    document.listed_stars = max(filter(None, map(_listed_stars, mentions)), default=None)
     document.unmaintained = _unmaintained(mentions, known=entry is not None or own is not None)
     _set_tasks(document, mentions, own, tasks_of)
     _set_texts(document, mentions, weights, sections)
     return document
+
+
+def _listed_stars(mention: Mention) -> int | None:
+    """The stars that some lists write beside an entry (⭐ 24K): old, but telling."""
+    found = _STARS.search(mention.description or "")
+    if not found:
+        return None
+    number = float(found[1].replace(",", "") or 0) if found[1].replace(",", "").replace(".", "", 1).isdigit() else 0.0
+    return int(number * (1000 if found[2] else 1)) or None
 
 
 def _own(repo: str, mention: Mention) -> bool:
@@ -200,22 +214,20 @@ def _set_texts(
     description = words_of(document.description or "")
     kept = sorted(zip(weights, mentions, strict=True), key=lambda pair: -pair[0])[:_MENTIONS]
     told = [
-        [
-            mention.source.repo,
-            round(weight, 3),
+        (
+            mention.source.repo.casefold(),
+            f"{weight:.3f}",
             words_of(" / ".join(mention.section)),
             words_of((mention.description or "")[:_TEXT]),
             mention.source.subject,
-        ]
+        )
         for weight, mention in kept
     ]
-    own_sections = [[words_of(" / ".join(path)), count] for path, count in sections[:_SECTIONS]]
-    document.fields = json.dumps(
-        [name, words_of(spelt_out(owner)), title, keywords, description, told, own_sections], ensure_ascii=False
-    )
-    texts = _distinct([description, *(str(line[3]) for line in told)])
-    headings = [str(line[2]) for line in told] + [str(path) for path, _ in own_sections]
-    subjects = [str(line[4]) for line in told]
+    own_sections = [(words_of(" / ".join(path)), str(count)) for path, count in sections[:_SECTIONS]]
+    document.fields = pack(Fields(name, words_of(spelt_out(owner)), title, keywords, description, told, own_sections))
+    texts = _distinct([description, *(line[3] for line in told)])
+    headings = [line[2] for line in told] + [path for path, _ in own_sections]
+    subjects = [line[4] for line in told]
     document.columns = (
         f"{words_of(spelt_out(owner))} {name}",
         title,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
@@ -67,70 +67,74 @@ class Hit:
         return {**self.__dict__, "tasks": list(self.tasks), "sources": list(self.sources), "flags": list(self.flags)}
 
 
-def hit_from_row(
-    row: Row,
-    *,
-    today: date,
-    facts: Facts | None = None,
-    candidate: Candidate | None = None,
-    query: Query | None = None,
-) -> Hit:
-    """A row of `documents` as a hit, with what GitHub says where that is known, and scored where a query asked."""
-    stars = facts.stars if facts else None
-    told = facts.archived if facts else None
-    archived = told if told is not None else None if row["archived"] is None else bool(row["archived"])
-    pushed_at = (facts.pushed_at if facts else None) or row["pushed_at"]
-    idle = _years_since(pushed_at, today)
-    known = ranking.Quality(
-        grade=row["grade"],
-        citations=row["citations"],
-        stars=stars,
-        entries=row["entries"],
-        archived=bool(archived),
-        unmaintained=bool(row["unmaintained"]),
-        succeeded=row["successor"] is not None,
-        idle_years=idle or 0.0,
+def score(candidate: Candidate, today: date, facts: Facts | None = None) -> float:
+    """How strongly a candidate matches times how good it is."""
+    return round(candidate.match * ranking.quality(_quality(candidate.row, today, facts)), 4)
+
+
+def hit_from_row(row: Row, *, today: date, facts: Facts | None = None) -> Hit:
+    """A row of `documents` as a hit that no query asked for, with what GitHub says where that is known."""
+    known = _quality(row, today, facts)
+    flags = (
+        *(["archived"] if known.archived else []),
+        *(["unmaintained"] if known.unmaintained or known.idle_years >= ranking.UNMAINTAINED_AFTER else []),
+        *(["moved"] if row["successor"] else []),
     )
-    unmaintained = bool(row["unmaintained"]) or (idle or 0) >= ranking.UNMAINTAINED_AFTER
-    flags = [
-        name
-        for name, holds in (("archived", archived), ("unmaintained", unmaintained), ("moved", row["successor"]))
-        if holds
-    ]
     sources = json.loads(row["sources"])
     if facts and "github" not in sources:
         sources.append("github")
     repo = facts.repo if facts and facts.repo.casefold() != row["repo"].casefold() else row["repo"]
-    hit = Hit(
+    told = facts.archived if facts else None
+    return Hit(
         repo=repo,
         kind=row["kind"],
         title=row["title"],
         description=row["description"] or (facts.description if facts else None),
         url=f"{SERVER_URL}/{repo}",
         tasks=tuple(json.loads(row["tasks"])),
-        stars=stars,
+        stars=facts.stars if facts else None,
         license=(facts.license if facts else None) or row["license"],
         language=(facts.language if facts else None) or row["language"],
-        archived=archived,
-        pushed_at=pushed_at,
+        archived=told if told is not None else None if row["archived"] is None else bool(row["archived"]),
+        pushed_at=(facts.pushed_at if facts else None) or row["pushed_at"],
         cited_by=row["cited_by"],
-        score=round((candidate.match if candidate else 1.0) * ranking.quality(known), 4),
+        score=round(ranking.quality(known), 4),
         sources=tuple(sources),
         why="named by you",
         successor=row["successor"],
-        flags=tuple(flags),
+        flags=flags,
     )
-    if candidate is None or query is None:
-        return hit
-    return Hit(**{**hit.__dict__, "why": why(query, candidate, hit)})
 
 
-def _years_since(moment: str | None, today: date) -> float | None:
-    """Years between an ISO date (or date and time) and today."""
+def hit_of(candidate: Candidate, query: Query, *, today: date, facts: Facts | None = None) -> Hit:
+    """A candidate as a hit, with its score and the reasons."""
+    hit = hit_from_row(candidate.row, today=today, facts=facts)
+    return replace(hit, score=score(candidate, today, facts), why=why(query, candidate, hit))
+
+
+def _quality(row: Row, today: date, facts: Facts | None) -> ranking.Quality:
+    stars = facts.stars if facts else None
+    told = facts.archived if facts else None
+    return ranking.Quality(
+        grade=row["grade"],
+        citations=row["citations"],
+        stars=stars if stars is not None else row["listed_stars"],
+        entries=row["entries"],
+        archived=bool(row["archived"] if told is None else told),
+        unmaintained=bool(row["unmaintained"]),
+        succeeded=row["successor"] is not None,
+        idle_years=_years_since((facts.pushed_at if facts else None) or row["pushed_at"], today),
+    )
+
+
+def _years_since(moment: str | None, today: date) -> float:
+    """Years between an ISO date (or date and time) and today; 0 where it is not known."""
+    if not moment:
+        return 0.0
     try:
-        return max(0.0, (today - date.fromisoformat((moment or "")[:10])).days / 365.25)
+        return max(0.0, (today - date.fromisoformat(moment[:10])).days / 365.25)
     except ValueError:
-        return None
+        return 0.0
 
 
 def why(query: Query, candidate: Candidate, hit: Hit) -> str:

@@ -7,13 +7,13 @@ becomes a notice.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from scaffold.discovery.fields import Fields, pack
 from scaffold.discovery.hits import Hit, hit_from_row
 from scaffold.discovery.matching import Candidate, Needles, look
 from scaffold.discovery.query import Query
@@ -146,7 +146,7 @@ def _new_row(facts: RepositoryFacts) -> dict[str, Any]:
     told = f"{words_of(name)} {topics} {words_of(description)}"
     is_list = "awesome" in words_of(spelt_out(name)).split() or "awesome list" in told
     title = words_of(spelt_out(name))
-    fields = [title, words_of(spelt_out(owner)), title, topics, words_of(description), [], []]
+    fields = Fields(title, words_of(spelt_out(owner)), title, topics, words_of(description), [], [])
     return {
         "repo": facts.repo,
         "kind": "list" if is_list else "project",
@@ -163,8 +163,9 @@ def _new_row(facts: RepositoryFacts) -> dict[str, Any]:
         "cited_by": 0,
         "citations": 0.0,
         "entries": 0,
+        "listed_stars": None,
         "sources": "[]",
-        "fields": json.dumps(fields),
+        "fields": pack(fields),
     }
 
 

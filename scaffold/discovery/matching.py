@@ -10,6 +10,7 @@ from typing import Any
 
 from scaffold.discovery import ranking
 from scaffold.discovery.candidates import candidates
+from scaffold.discovery.fields import unpack
 from scaffold.discovery.query import Concept, Query
 from scaffold.discovery.words import has_cjk, inflected
 
@@ -42,7 +43,7 @@ class Candidate:
     row: Row
     evidence: list[Evidence]
     match: float
-    mentions: list[tuple[str, float]] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)  # the lists that name it
 
 
 class Needles:
@@ -60,11 +61,16 @@ class Needles:
         several = len(typed) > 1 and not has_cjk(concept.typed)
         self._apart = [tuple(_needles(word)) for word in typed] if several else []
         self._alone = [needle for word in concept.rare for needle in _needles(word)]
+        self._known: dict[str, float] = {"": 0.0}  # headings and lists' subjects come again and again
 
     def strength(self, text: str) -> float:
         """That of the strongest wording in a text, or 0."""
-        if not text:
-            return 0.0
+        known = self._known.get(text)
+        if known is None:
+            known = self._known[text] = self._look(text)
+        return known
+
+    def _look(self, text: str) -> float:
         found = 0.0
         padded = f" {text} "
         for needle, strength in self._latin:
@@ -101,20 +107,24 @@ def _answers(candidate: Candidate, query: Query) -> bool:
 
 
 def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
-    name, owner, title, keywords, description, told, sections = json.loads(row["fields"])
-    tasks: list[str] = json.loads(row["tasks"]) if row["grade"] else []
+    name, owner, title, keywords, description, told, sections = unpack(row["fields"])
+    headings = " ".join(path for path, _ in sections)
+    catalogued = row["grade"] is not None
+    tasks: list[str] = json.loads(row["tasks"]) if catalogued and query.tasks else []
     found = []
     for concept, needle in zip(query.concepts, needles, strict=True):
         evidence = Evidence()
+        # A title mostly repeats the name, and a description one list's words: the stronger counts, not both.
+        called = max(ranking.NAME * needle.strength(name), ranking.TITLE * needle.strength(title))
+        described = ranking.DESCRIPTION * needle.strength(description)
         chances = [
-            ranking.NAME * needle.strength(name),
+            called,
             ranking.OWNER * needle.strength(owner),
-            ranking.TITLE * needle.strength(title),
             ranking.KEYWORDS * needle.strength(keywords),
-            ranking.DESCRIPTION * needle.strength(description),
+            described if catalogued or not told else 0.0,
         ]
-        evidence.named = chances[0] > 0 or chances[2] > 0
-        evidence.told = max(chances[3:]) > 0
+        evidence.named = called > 0
+        evidence.told = max(described, chances[2]) > 0
         if concept.task in tasks:
             evidence.place = tasks.index(concept.task)
             place = min(evidence.place, len(ranking.TASK_PLACE) - 1)
@@ -128,17 +138,16 @@ def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
                 ]
             )
             evidence.lists += chance > 0
-            chances.append(weight * chance)
-        if sections:
-            evidence.sections = sum(count for path, count in sections if needle.strength(path))
+            chances.append(float(weight) * chance)
+        if headings and needle.strength(headings):
+            evidence.sections = sum(int(count) for path, count in sections if needle.strength(path))
             if evidence.sections:
                 share = evidence.sections / max(row["entries"], 1)
                 chances += [ranking.OWN_SECTION, ranking.OWN_SECTION_SHARE * math.sqrt(share)]
         evidence.strength = ranking.either(chances)
         found.append(evidence)
     strengths = [(concept.weight, evidence.strength) for concept, evidence in zip(query.concepts, found, strict=True)]
-    mentions = [(source.casefold(), weight) for source, weight, *_ in told]
-    return Candidate(row, found, ranking.match(strengths), mentions)
+    return Candidate(row, found, ranking.match(strengths), [mention[0] for mention in told])
 
 
 def _weigh_lists(found: list[Candidate]) -> None:
@@ -148,7 +157,7 @@ def _weigh_lists(found: list[Candidate]) -> None:
     projects = sorted((c for c in found if c.row["kind"] == "project"), key=lambda c: -c.match)[:100]
     for candidate in projects:
         total += candidate.match
-        for source, _ in candidate.mentions:
+        for source in candidate.sources:
             content[source] = content.get(source, 0.0) + candidate.match
     if not total:
         return

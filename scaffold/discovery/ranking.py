@@ -15,17 +15,17 @@ import math
 from dataclasses import dataclass
 
 # --- match: evidence of one field that holds the concept as it was typed --------------------------------------------
-NAME = 0.55
+NAME = 0.65
 OWNER = 0.25
 TITLE = 0.45
-KEYWORDS = 0.5
+KEYWORDS = 0.4
 DESCRIPTION = 0.35
 # What the catalog says a repository is for, by the place of the task in its entry.
-TASK_PLACE = (0.9, 0.72, 0.6, 0.5, 0.42, 0.35)
+TASK_PLACE = (0.9, 0.6, 0.45, 0.36, 0.3, 0.25)
 # A list that names the project: under a heading that holds the concept, in its words, or as a list about nothing else.
-SECTION = 0.42
-MENTION_TEXT = 0.30
-SUBJECT = 0.34
+SECTION = 0.5
+MENTION_TEXT = 0.3
+SUBJECT = 0.4
 # A list's own sections: the share of its entries under headings that hold the concept, and that there is one at all.
 OWN_SECTION = 0.30
 OWN_SECTION_SHARE = 0.35
@@ -50,11 +50,11 @@ MISSING = 0.04
 COLUMN_WEIGHTS = {"name": 8.0, "title": 5.0, "keywords": 4.0, "description": 2.0, "sections": 3.0, "subjects": 2.0}
 
 # --- quality ---------------------------------------------------------------------------------------------------------
-GRADE = {3: 1.0, 2: 0.85, 1: 0.68}
-UNGRADED = 0.5
+GRADE = {3: 1.0, 2: 0.87, 1: 0.72}
+UNGRADED = 0.6
 # Per doubling of (weighted) independent lists that name it.
-CITATIONS = 0.09
-# Per power of ten of stars over a hundred.
+CITATIONS = 0.12
+# Per power of ten of stars over a hundred: GitHub's, or those that a list wrote beside its entry.
 STARS = 0.08
 # A list is worth more with more entries, per power of ten over ten.
 ENTRIES = 0.06

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
-from scaffold.discovery.hits import Facts, Hit, hit_from_row
+from scaffold.discovery.hits import Facts, Hit, hit_from_row, hit_of, score
 from scaffold.discovery.matching import Candidate, look_closely
 from scaffold.discovery.query import Query, understand
 from scaffold.discovery.words import fold, loosely_near, nearest
@@ -82,7 +82,8 @@ def search(
     """
     looked = look_up(connection, text, filters or Filters())
     told = facts([found.row["repo"] for found in looked.candidates]) if facts else {}
-    return answer(connection, looked, ranked(looked, told), sort=sort, limit=limit)
+    hits = ranked(looked, told, most=most_needed(looked.filters, sort, limit))
+    return answer(connection, looked, hits, sort=sort, limit=limit)
 
 
 def look_up(connection: sqlite3.Connection, text: str, filters: Filters) -> Looked:
@@ -103,16 +104,35 @@ def look_up(connection: sqlite3.Connection, text: str, filters: Filters) -> Look
     return Looked(text, filters, query, tuple(look_closely(connection, query)), notices)
 
 
-def ranked(looked: Looked, facts: Mapping[str, Facts], today: date | None = None) -> list[Hit]:
-    """The candidates as hits, best first; among equals the better known one."""
+def ranked(looked: Looked, facts: Mapping[str, Facts], today: date | None = None, most: int | None = None) -> list[Hit]:
+    """The candidates as hits, best first; among equals the better known one.
+
+    Args:
+        most: of each kind at most so many; None keeps all.
+    """
     today = today or date.today()
-    hits = [
-        hit_from_row(
-            found.row, today=today, facts=facts.get(found.row["repo"].casefold()), candidate=found, query=looked.query
-        )
-        for found in looked.candidates
-    ]
-    return sorted(hits, key=lambda hit: -hit.score)
+    query = looked.query
+    if query is None:
+        return []
+    told = [facts.get(found.row["repo"].casefold()) for found in looked.candidates]
+    pairs = [(score(found, today, fact), found, fact) for found, fact in zip(looked.candidates, told, strict=True)]
+    pairs.sort(key=lambda pair: -pair[0])
+    left = {"list": most, "project": most} if most is not None else None
+    hits = []
+    for _, found, fact in pairs:
+        if left is not None:
+            kind = found.row["kind"]
+            if not left[kind]:
+                continue
+            left[kind] = (left[kind] or 0) - 1
+        hits.append(hit_of(found, query, today=today, facts=fact))
+    return hits
+
+
+def most_needed(filters: Filters, sort: Sort, limit: int) -> int | None:
+    """How many hits of each kind can be on the first screen; None where a filter or another order may need all."""
+    plain = sort == "best" and filters == Filters(kind=filters.kind)
+    return limit if plain else None
 
 
 def answer(
