@@ -43,11 +43,13 @@ _GONE = re.compile(
     re.IGNORECASE,
 )
 _ARCHIVED = re.compile(
-    r"[(\[*_]archived[)\]*_]|\barchived (?:repo|project)|\b(?:repo|repository|project) (?:is |was )?archived", re.I
+    r"(?:^|[-–—.;,(*_]\s*)archived(?:[).;,*_]|$)|\barchived (?:repo|project)"
+    r"|\b(?:repo|repository|project) (?:is |was )?archived",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+(?:\+\+)?")
 _TITLE, _DESCRIPTION, _URL = 200, 500, 2000
-_SEPARATE_WORDS = 40  # letters of a paragraph's lead before its link
+_LEAD_WORDS = 2  # before the link that begins a paragraph: a number, a date, an emoji's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,11 @@ class Draft:
         said = f"{description} {self.title} {' '.join(section)}"
         flags = [
             *(["struck"] if self.struck else []),
-            *(["archived"] if _ARCHIVED.search(said) or "archived" in " ".join(section).casefold().split() else []),
+            *(
+                ["archived"]
+                if _ARCHIVED.search(description) or "archived" in " ".join(section).casefold().split()
+                else []
+            ),
             *(["unmaintained"] if _GONE.search(said) else []),
         ]
         return Entry(self.title[:_TITLE], self.url, description or None, section, self.repo, tuple(flags))
@@ -130,6 +136,7 @@ class _Reader:
         self._lead: list[str] = []
         self._since = ""  # the text since the last link
         self._begins_with_link = False
+        self._badge: str | None = None  # the repository behind a badge that stands before everything else
         self.found: list[Draft] = []
 
     def text(self, text: str) -> None:
@@ -163,15 +170,18 @@ class _Reader:
         self._since = ""
 
     def _first(self, piece: Piece, url: str, repo: str | None, title: str, generic: bool) -> None:
-        if not piece.text and not repo:
-            return  # a badge
         lead = _LEADING.sub("", tidy("".join(self._lead)))
-        self._begins_with_link = len(lead) <= _SEPARATE_WORDS and not lead.endswith((".", "!", "?"))
-        self._begins_with_link = self._begins_with_link or generic
+        if not piece.text and not lead:
+            self._badge = repo or self._badge  # it may tell where the code of what follows lies; alone it is nothing
+            return
+        if not piece.text and not repo:
+            return
+        few = len(_WORD.findall(lead)) <= _LEAD_WORDS
+        self._begins_with_link = generic or (few and not lead.endswith((".", "!", "?")))
         name = title
         if generic:
             name = _title_of(lead) or (repo or "").rpartition("/")[2] or title or url
-        draft = Draft(name[:_TITLE], url, repo, struck=piece.struck)
+        draft = Draft(name[:_TITLE], url, repo or self._badge, struck=piece.struck)
         if not generic and len(lead) > 3 and lead != name:
             draft.said.append(f"{lead} ")
         self.found.append(draft)
