@@ -87,7 +87,7 @@ class GitHub:
         def ask() -> list[RepositoryFacts]:
             options: dict[str, Any] = {"sort": sort} if sort else {}
             page = self._api.search_repositories(query, **options).get_page(0)
-            return [_from_rest(found._rawData) for found in page[:limit]]
+            return [facts for found in page[:limit] if (facts := _safe(found._rawData))]
 
         self._api.per_page = min(100, limit)
         self._api.requester.per_page = min(100, limit)
@@ -191,6 +191,14 @@ def _asked(ask: Callable[[], _Answer], url: str) -> _Answer:
         raise errors.unreachable(url, error) from None
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, AssertionError):
         raise errors.garbled(url, "an answer that means nothing") from None
+
+
+def _safe(data: Any) -> RepositoryFacts | None:
+    """One result of a search, or None where it has no name that could be a repository's."""
+    try:
+        return _from_rest(data)
+    except (ScaffoldError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _from_rest(data: Any) -> RepositoryFacts:

@@ -111,9 +111,11 @@ class GuardedAdapter(HTTPAdapter):
             if "json" not in response.headers.get("Content-Type", "").lower():
                 raise errors.garbled(url, "a web page instead of data")
             try:
-                json.loads(body)
+                document = json.loads(body)
             except ValueError:
                 raise errors.garbled(url, "an answer that breaks off") from None
+            if not isinstance(document, dict) or ("/search/" in url and not isinstance(document.get("items"), list)):
+                raise errors.garbled(url, "an answer that means nothing")
 
 
 def read_body(response: Response, deadline: Deadline, url: str) -> bytes:
