@@ -110,7 +110,7 @@ def understand(connection: sqlite3.Connection, text: str) -> Query:
     if not known and len(runs) > 1:
         meant = correct(connection, "".join(words))  # a slip inside a name of several words: reinforcment learning
         if meant and meant.concept is not None:
-            concept = _named(connection, meant.concept, " ".join(words))
+            concept = _named(connection, meant.concept, _wording(connection, meant.word))
             return Query(text, (concept,), ((" ".join(words), _shown(connection, meant.concept)),))
     concepts: list[Concept] = []
     corrections: list[tuple[str, str]] = []
@@ -162,6 +162,12 @@ def _short_for(short: str, full: str) -> bool:
     return len(short) <= 6 and short == "".join(word[0] for word in full.split())
 
 
+def _wording(connection: sqlite3.Connection, folded: str) -> str:
+    """A known wording as people write it, with its spaces."""
+    row = connection.execute("SELECT wording FROM synonyms WHERE folded = ?", (folded,)).fetchone()
+    return str(row[0]) if row else folded
+
+
 def _shown(connection: sqlite3.Connection, number: int) -> str:
     row = connection.execute("SELECT wordings FROM concepts WHERE id = ?", (number,)).fetchone()
     return str(json.loads(row[0])[0])
@@ -176,7 +182,7 @@ def _word(connection: sqlite3.Connection, word: str) -> tuple[Concept, str | Non
         plural = [] if word.startswith(base) else [Wording(word, 1.0)]  # libraries does not begin with library
         return Concept(word, (Wording(base, 1.0), *plural)), None
     if meant.concept is not None:
-        concept = _named(connection, meant.concept, meant.word)
+        concept = _named(connection, meant.concept, _wording(connection, meant.word))
         return replace(concept, typed=word), _shown(connection, meant.concept)
     wordings = (Wording(meant.word, 1.0), *([Wording(base, ranking.CORRECTED)] if documents else []))
     return Concept(word, wordings), meant.word
