@@ -40,6 +40,7 @@ CREATE TABLE document_tasks (task TEXT NOT NULL, document INTEGER NOT NULL REFER
 CREATE TABLE aliases (old TEXT PRIMARY KEY COLLATE NOCASE, new TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE spelling (first TEXT NOT NULL, length INTEGER NOT NULL, word TEXT NOT NULL, letters INTEGER NOT NULL,
                        documents INTEGER NOT NULL, concept INTEGER, PRIMARY KEY (first, length, word)) WITHOUT ROWID;
+CREATE INDEX spelling_word ON spelling (word, documents);
 CREATE VIRTUAL TABLE words USING fts5 (name, title, keywords, description, sections, subjects, cjk, content = '',
                                        tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3');
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
@@ -255,8 +256,7 @@ def _write_documents(connection: sqlite3.Connection) -> None:
 def _write_spelling(connection: sqlite3.Connection) -> None:
     """The words that a slip of the finger may have meant, with a sketch of their letters for a quick comparison."""
     rows = connection.execute(
-        "SELECT term, doc FROM vocabulary WHERE length(term) BETWEEN 4 AND 24 AND term GLOB '[a-z]*'"
-        " ORDER BY doc DESC LIMIT ?",
+        "SELECT term, doc FROM vocabulary WHERE length(term) <= 24 AND term GLOB '[a-z]*' ORDER BY doc DESC LIMIT ?",
         (_SPELLINGS,),
     )
     sure = {

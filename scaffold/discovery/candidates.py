@@ -11,16 +11,19 @@ from scaffold.discovery.words import bigrams, inflected
 
 # Of the documents that hold the query, the best by their number are weighed by BM25, and the best of these are looked
 # at closely. Numbers follow quality (see build), so that a common word costs no more than this.
-_WEIGHED = 12_000
-_PROJECTS = 130
-_LISTS = 50
-_BEST = 25
-_FEW = 60
-_WORDINGS = 10
+_WEIGHED = 2_500
+ROOM = 70  # projects; half as many lists
+_BEST = 10
+_FEW = 15
+_WORDINGS = 8
 
 
-def candidates(connection: sqlite3.Connection, query: Query) -> list[sqlite3.Row]:
-    """The rows of `documents` that a query may be answered with, in the order of their numbers."""
+def candidates(connection: sqlite3.Connection, query: Query, room: int = ROOM) -> list[sqlite3.Row]:
+    """The rows of `documents` that a query may be answered with, in the order of their numbers.
+
+    Args:
+        room: how many projects to look at; more where filters may let few of them through.
+    """
     row = connection.execute("SELECT value FROM meta WHERE key = 'lists'").fetchone()
     lists = int(row[0])
     found: set[int] = set()
@@ -30,7 +33,7 @@ def candidates(connection: sqlite3.Connection, query: Query) -> list[sqlite3.Row
         )
     together = " AND ".join(f"({expression(concept)})" for concept in query.concepts)
     apart = " OR ".join(f"({expression(concept)})" for concept in query.concepts)
-    for first, last, limit in ((1, lists, _LISTS), (lists + 1, 2**62, _PROJECTS)):
+    for first, last, limit in ((1, lists, room // 2), (lists + 1, 2**62, room)):
         numbers = _weighed(connection, together, first, last, limit)
         if len(numbers) < _FEW and len(query.concepts) > 1:
             numbers |= _weighed(connection, apart, first, last, limit)
@@ -60,7 +63,8 @@ def _word(word: str, before: str = "") -> str:
     endings = inflected(word)
     if not endings:
         return f'"{before}{word}" *'
-    return "(" + " OR ".join(f'"{before}{word}{ending}"' for ending in endings) + ")"
+    # Every further ending would cost time; who holds only a rarer one is found by other words.
+    return "(" + " OR ".join(f'"{before}{word}{ending}"' for ending in endings[:2]) + ")"
 
 
 def _weighed(connection: sqlite3.Connection, match: str, first: int, last: int, limit: int) -> set[int]:

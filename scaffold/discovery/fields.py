@@ -8,6 +8,9 @@ from typing import NamedTuple
 _FIELD, _LINE, _PART = "\x1d", "\x1e", "\x1f"
 
 
+_SPACES = {ord(sign): " " for sign in (_FIELD, _LINE, _PART)}
+
+
 class Fields(NamedTuple):
     """Folded words of one document, field by field.
 
@@ -30,6 +33,11 @@ def pack(fields: Fields) -> str:
     told = _LINE.join(map(_PART.join, fields.told))
     sections = _LINE.join(map(_PART.join, fields.sections))
     return _FIELD.join((*fields[:5], told, sections))
+
+
+def as_text(packed: str) -> str:
+    """All words of all fields, with spaces between them."""
+    return packed.translate(_SPACES)
 
 
 def unpack(text: str) -> Fields:

@@ -17,7 +17,7 @@ from scaffold.discovery.fields import Fields, pack
 from scaffold.discovery.hits import Hit, hit_from_row
 from scaffold.discovery.matching import Candidate, Needles, look
 from scaffold.discovery.query import Query
-from scaffold.discovery.search import Filters, SearchResult, Sort, answer, look_up, ranked
+from scaffold.discovery.search import Filters, SearchResult, Sort, answer, look_up, ranked, room_for
 from scaffold.discovery.words import has_cjk, spelt_out, words_of
 from scaffold.discovery.workers import within
 from scaffold.errors import ScaffoldError
@@ -49,7 +49,7 @@ def search_live(
         UsageError: for an unknown task in the filters, or an empty query. Trouble with GitHub is a notice instead.
     """
     filters = filters or Filters()
-    looked = look_up(connection, text, filters)
+    looked = look_up(connection, text, filters, room_for(filters, sort, limit))
     if looked.query is None:
         return answer(connection, looked, (), sort=sort, limit=limit)
     notices: list[str] = []

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scaffold.discovery import ranking
-from scaffold.discovery.candidates import candidates
-from scaffold.discovery.fields import unpack
+from scaffold.discovery.candidates import ROOM, candidates
+from scaffold.discovery.fields import as_text, unpack
 from scaffold.discovery.query import Concept, Query
 from scaffold.discovery.words import has_cjk, inflected
 
@@ -46,57 +46,87 @@ class Candidate:
     sources: list[str] = field(default_factory=list)  # the lists that name it
 
 
+# Words with a space before them, and the endings they may have; none means any.
+_Needle = tuple[str, tuple[str, ...]]
+
+
 class Needles:
     """The wordings of a concept in a form that is quickly looked for in folded words."""
 
     def __init__(self, concept: Concept) -> None:
-        self._latin: list[tuple[str, float]] = []
+        self._latin: list[tuple[_Needle, float]] = []
         self._cjk: list[tuple[str, float]] = []
         for wording in concept.wordings:
             if wording.is_cjk:
                 self._cjk.append((wording.text.replace(" ", ""), wording.strength))
             else:
-                self._latin += [(needle, wording.strength) for needle in _needles(wording.text)]
+                self._latin.append((_needle(wording.text), wording.strength))
         typed = concept.typed.split()
         several = len(typed) > 1 and not has_cjk(concept.typed)
-        self._apart = [tuple(_needles(word)) for word in typed] if several else []
-        self._alone = [needle for word in concept.rare for needle in _needles(word)]
-        self._known: dict[str, float] = {"": 0.0}  # headings and lists' subjects come again and again
+        self._apart = [_needle(word) for word in typed] if several else []
+        self._alone = [_needle(word) for word in concept.rare]
+
+    def within(self, whole: str) -> Present:
+        """The wordings that a document's text holds at all: only these need be looked for field by field."""
+        latin = [(needle, strength) for needle, strength in self._latin if needle[0] in whole]
+        apart = self._apart if self._apart and all(needle[0] in whole for needle in self._apart) else []
+        alone = [needle for needle in self._alone if needle[0] in whole]
+        cjk = self._cjk if self._cjk and not whole.isascii() else []
+        return Present(latin, cjk, apart, alone)
+
+
+class Present:
+    """The wordings of a concept that one document holds."""
+
+    def __init__(
+        self,
+        latin: list[tuple[_Needle, float]],
+        cjk: list[tuple[str, float]],
+        apart: list[_Needle],
+        alone: list[_Needle],
+    ) -> None:
+        self._latin, self._cjk, self._apart, self._alone = latin, cjk, apart, alone
+        self._any = bool(latin or cjk or apart or alone)
 
     def strength(self, text: str) -> float:
-        """That of the strongest wording in a text, or 0."""
-        known = self._known.get(text)
-        if known is None:
-            known = self._known[text] = self._look(text)
-        return known
-
-    def _look(self, text: str) -> float:
+        """That of the strongest wording in one field, or 0."""
+        if not self._any or not text:
+            return 0.0
         found = 0.0
         padded = f" {text} "
         for needle, strength in self._latin:
-            if needle in padded:
+            if needle[0] in padded and _holds(padded, needle):
                 found = strength
                 break
         if self._cjk and not text.isascii():
             joined = text.replace(" ", "")
             found = max([found, *(strength for needle, strength in self._cjk if needle in joined)])
-        if found < ranking.APART and self._apart:
-            if all(any(needle in padded for needle in needles) for needles in self._apart):
-                found = ranking.APART
-            elif found < ranking.ALONE and any(needle in padded for needle in self._alone):
-                found = ranking.ALONE
+        if self._apart and found < ranking.APART and all(_holds(padded, needle) for needle in self._apart):
+            return ranking.APART
+        if self._alone and found < ranking.ALONE and any(_holds(padded, needle) for needle in self._alone):
+            return ranking.ALONE
         return found
 
 
-def _needles(text: str) -> list[str]:
-    endings = inflected(text.rpartition(" ")[2])
-    return [f" {text}{ending} " for ending in endings] or [f" {text}"]
+def _needle(text: str) -> _Needle:
+    return f" {text}", inflected(text.rpartition(" ")[2])
 
 
-def look_closely(connection: sqlite3.Connection, query: Query) -> list[Candidate]:
-    """Every document that is worth showing for a query, with how strongly it matches."""
+def _holds(padded: str, needle: _Needle) -> bool:
+    words, endings = needle
+    position = padded.find(words)
+    while position >= 0:
+        position += len(words)
+        if not endings or padded[position : padded.find(" ", position)] in endings:
+            return True
+        position = padded.find(words, position)
+    return False
+
+
+def look_closely(connection: sqlite3.Connection, query: Query, room: int = ROOM) -> list[Candidate]:
+    """The documents that are worth showing for a query (see `candidates` for `room`), with how strongly they match."""
     needles = [Needles(concept) for concept in query.concepts]
-    found = [look(row, query, needles) for row in candidates(connection, query)]
+    found = [look(row, query, needles) for row in candidates(connection, query, room)]
     _weigh_lists(found)
     return [candidate for candidate in found if _answers(candidate, query)]
 
@@ -109,10 +139,12 @@ def _answers(candidate: Candidate, query: Query) -> bool:
 def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
     name, owner, title, keywords, description, told, sections = unpack(row["fields"])
     headings = " ".join(path for path, _ in sections)
+    whole = f" {as_text(row['fields'])} "
     catalogued = row["grade"] is not None
     tasks: list[str] = json.loads(row["tasks"]) if catalogued and query.tasks else []
     found = []
-    for concept, needle in zip(query.concepts, needles, strict=True):
+    for concept, wordings in zip(query.concepts, needles, strict=True):
+        needle = wordings.within(whole)
         evidence = Evidence()
         # A title mostly repeats the name, and a description one list's words: the stronger counts, not both.
         called = max(ranking.NAME * needle.strength(name), ranking.TITLE * needle.strength(title))

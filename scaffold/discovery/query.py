@@ -26,7 +26,7 @@ _KOREAN_FILLERS = (
 )
 _FILLERS = frozenset(f"{_ENGLISH_FILLERS} {_KOREAN_FILLERS}".split())
 _MAX_WORDS = 12
-_MAX_WORDINGS = 24
+_MAX_WORDINGS = 18
 _SHORTEST_STEM = 2
 # Korean particles and endings that cling to a noun: 음성인식을, 강화학습으로, 분류하고. Longest first.
 _ENDINGS = "이란 으로 에서 에게 하는 하기 하고 처럼 란 을 를 이 가 은 는 의 에 로 와 과 용"
@@ -211,9 +211,13 @@ def _documents(connection: sqlite3.Connection, word: str) -> int:
 
 
 def _term_documents(connection: sqlite3.Connection, term: str, *, prefix: bool) -> int:
+    # Counted when the index was built: counting now would read every document that holds a common word.
     end = term + ("\U0010ffff" if prefix else "\x00")
-    row = connection.execute("SELECT max(doc) FROM vocabulary WHERE term >= ? AND term < ?", (term, end)).fetchone()
-    return int(row[0] or 0)
+    row = connection.execute("SELECT max(documents) FROM spelling WHERE word >= ? AND word < ?", (term, end)).fetchone()
+    if row[0]:
+        return int(row[0])
+    match = f'"{term}" *' if prefix else f'"{term}"'
+    return int(connection.execute("SELECT 1 FROM words WHERE words MATCH ? LIMIT 1", (match,)).fetchone() is not None)
 
 
 def _weighted(connection: sqlite3.Connection, concepts: tuple[Concept, ...]) -> tuple[Concept, ...]:

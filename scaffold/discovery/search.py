@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
+from scaffold.discovery.candidates import ROOM
 from scaffold.discovery.hits import Facts, Hit, hit_from_row, hit_of, score
 from scaffold.discovery.matching import Candidate, look_closely
 from scaffold.discovery.query import Query, understand
@@ -16,6 +17,7 @@ from scaffold.discovery.words import fold, loosely_near, nearest
 from scaffold.errors import NotFoundError, UsageError
 
 Sort = Literal["best", "stars", "updated", "name"]
+_FILTERED_ROOM = 1000
 _QUOTED = 80  # letters of a query that a message repeats
 
 
@@ -80,14 +82,19 @@ def search(
     Raises:
         UsageError: for an unknown task in the filters, or an empty query.
     """
-    looked = look_up(connection, text, filters or Filters())
+    looked = look_up(connection, text, filters or Filters(), room_for(filters or Filters(), sort, limit))
     told = facts([found.row["repo"] for found in looked.candidates]) if facts else {}
     hits = ranked(looked, told, most=most_needed(looked.filters, sort, limit))
     return answer(connection, looked, hits, sort=sort, limit=limit)
 
 
-def look_up(connection: sqlite3.Connection, text: str, filters: Filters) -> Looked:
-    """Understand a query and find what answers it.
+def room_for(filters: Filters, sort: Sort, limit: int) -> int:
+    """How many projects to look at for a first screen of this kind."""
+    return max(ROOM, 2 * limit) if most_needed(filters, sort, limit) else max(_FILTERED_ROOM, 2 * limit)
+
+
+def look_up(connection: sqlite3.Connection, text: str, filters: Filters, room: int = ROOM) -> Looked:
+    """Understand a query and find what answers it, looking at `room` projects.
 
     Raises:
         UsageError: for an unknown task in the filters, or an empty query.
@@ -101,7 +108,7 @@ def look_up(connection: sqlite3.Connection, text: str, filters: Filters) -> Look
         return Looked(text, filters, None, (), (notice,))
     query = understand(connection, text)
     notices = tuple(f"“{typed}” is not known; showing “{meant}”." for typed, meant in query.corrections)
-    return Looked(text, filters, query, tuple(look_closely(connection, query)), notices)
+    return Looked(text, filters, query, tuple(look_closely(connection, query, room)), notices)
 
 
 def ranked(looked: Looked, facts: Mapping[str, Facts], today: date | None = None, most: int | None = None) -> list[Hit]:
