@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,12 @@ from scaffold.errors import NotFoundError, PartialError, ScaffoldError, UsageErr
 
 if TYPE_CHECKING:
     from scaffold.discovery.store import ListStore
-    from scaffold.discovery.sync import SyncResult
+    from scaffold.discovery.sync import Status, SyncResult
 
 _SHOWN_FAILURES = 20
+_STATUSES: tuple[Status, ...] = ("synced", "updated", "unchanged", "failed")
+_INTERRUPTED = 130
+_JOBS = 8
 
 
 @click.command(
@@ -31,7 +35,9 @@ _SHOWN_FAILURES = 20
 @click.option(
     "--top", metavar="N", type=click.IntRange(1, 100), default=10, show_default=True, help="How many of them."
 )
-@click.option("--jobs", metavar="N", type=click.IntRange(1, 32), default=8, show_default=True, help="How many at once.")
+@click.option(
+    "--jobs", metavar="N", type=click.IntRange(1, 32), default=_JOBS, show_default=True, help="How many at once."
+)
 @output_options
 @click.pass_obj
 def command(
@@ -41,127 +47,197 @@ def command(
 
     Without a name: the catalog's lists and those that were synced before.
     """
-    results: list[SyncResult] = []
-    notices: list[str] = []
-    totals: dict[str, int] = {}
+    run = _Run(output)
     try:
-        if folder is not None and (repositories or query):
+        if folder is not None and (repositories or query is not None):
             raise UsageError("--from takes its lists from the folder: it goes with no names and no --search")
-        with _opened(output, notices) as store:
+        with run.opened() as store:
             if folder is not None:
-                results = _local(output, store, folder)
+                run.from_folder(store, folder)
             else:
-                results = _remote(output, store, _wanted(output, store, repositories, query, top), jobs)
-            totals = store.totals()
+                run.from_github(store, run.wanted(store, repositories, query, top), jobs)
+        run.build_index()
     except KeyboardInterrupt:
-        _build_index(output)
-        output.note("What had come was kept; `scaffold sync` goes on with the rest.")
-        raise
+        return run.interrupted()
     except ScaffoldError as error:
-        if output.as_json:
-            output.emit(_document([], {}, [*notices, error.message]), lambda: None)
+        run.fail_rest(error)
+        output.emit(run.document(), lambda: None)
         raise
-    _build_index(output)
-    output.emit(_document(results, totals, notices), lambda: _show(output, results, totals))
-    _explain(output, results)
-    return _exit_code(results)
+    output.emit(run.document(), run.show)
+    run.explain()
+    return _exit_code(run.results)
 
 
 def sync_found(output: Output, repositories: Sequence[str]) -> list[SyncResult]:
     """Sync lists that another command found, and have the index know them."""
-    with _opened(output, []) as store:
-        results = _remote(output, store, list(repositories), 8)
-    _build_index(output)
-    _explain(output, results)
-    return results
+    run = _Run(output)
+    with run.opened() as store:
+        run.from_github(store, list(repositories), _JOBS)
+    run.build_index()
+    run.explain()
+    return run.results
 
 
-@contextlib.contextmanager
-def _opened(output: Output, notices: list[str]) -> Iterator[ListStore]:
-    from scaffold import paths
-    from scaffold.discovery.store import ListStore
+class _Run:
+    """One sync as the command line sees it: what has come so far, and how that is told."""
 
-    with ListStore.open(paths.lists_path()) as store:
-        if store.notice:
-            notices.append(store.notice)
-            output.note(store.notice)
-        yield store
+    def __init__(self, output: Output) -> None:
+        self.results: list[SyncResult] = []
+        self._output = output
+        self._wanted: list[str] = []
+        self._notices: list[str] = []
+        self._totals = {"lists": 0, "entries": 0, "repositories": 0}
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[ListStore]:
+        """The store; what it holds in the end is counted."""
+        from scaffold import paths
+        from scaffold.discovery.store import ListStore
 
-def _wanted(output: Output, store: ListStore, repositories: Sequence[str], query: str | None, top: int) -> list[str]:
-    from scaffold.discovery.index import open_index
-    from scaffold.repository import parse_name
+        with ListStore.open(paths.lists_path()) as store:
+            if store.notice:
+                self._notices.append(store.notice)
+                self._output.note(store.notice)
+            try:
+                yield store
+            finally:
+                self._totals = store.totals()
 
-    wanted = [str(parse_name(text)) for text in repositories]
-    if query is not None:
+    def wanted(self, store: ListStore, repositories: Sequence[str], query: str | None, top: int) -> list[str]:
+        """The lists to ask for: those named and found, else the catalog's and those that are here already."""
+        from scaffold.discovery.index import open_index
+
+        wanted = self._named(repositories)
+        if query is not None:
+            wanted += self._found(query, top)
+        if not repositories and query is None:
+            rows = open_index().execute(
+                "SELECT repo FROM documents WHERE kind = 'list' AND grade IS NOT NULL ORDER BY id"
+            )
+            wanted = [row["repo"] for row in rows] + store.list_names()
+        return list({name.casefold(): name for name in wanted}.values())
+
+    def _named(self, repositories: Sequence[str]) -> list[str]:
+        from scaffold.discovery.sync import SyncResult
+        from scaffold.repository import parse_name
+
+        names = []
+        for text in repositories:
+            try:
+                names.append(str(parse_name(text)))
+            except ScaffoldError as error:
+                self.results.append(SyncResult(text, "failed", error=error.message, failure=error))
+        return names
+
+    def _found(self, query: str, top: int) -> list[str]:
         from scaffold.cli.search import searched
         from scaffold.discovery.search import Filters
 
-        result = searched(output, query, Filters(kind="list"), limit=top)
-        wanted += [hit.repo for hit in result.hits]
-        if not wanted:
+        result = searched(self._output, query, Filters(kind="list"), limit=top)
+        if not result.hits:
             raise NotFoundError(f"no list was found for “{query}”", hint=" ".join(result.notices))
-    if not wanted:
-        index = open_index()
-        rows = index.execute("SELECT repo FROM documents WHERE kind = 'list' AND grade IS NOT NULL ORDER BY id")
-        wanted = [row["repo"] for row in rows] + store.list_names()
-    return list({name.casefold(): name for name in wanted}.values())
+        return [hit.repo for hit in result.hits]
+
+    def from_folder(self, store: ListStore, folder: Path) -> None:
+        """Index a tree of local lists."""
+        from scaffold.discovery.sync import parse_anew, sync_local
+
+        with self._progress("reading the lists") as progress:
+            sync_local(store, folder, progress)
+        parse_anew(store)
+
+    def from_github(self, store: ListStore, repositories: list[str], jobs: int) -> None:
+        """Bring lists from GitHub."""
+        from scaffold.discovery.fetch import ListFetcher
+        from scaffold.discovery.sync import parse_anew, sync_remote
+        from scaffold.github.raw import RawFiles
+        from scaffold.settings import load_settings
+
+        self._wanted = repositories
+        fetcher = ListFetcher(RawFiles(load_settings()))
+        with self._progress("asking for the lists") as progress:
+            sync_remote(store, repositories, fetcher, jobs=jobs, progress=progress)
+        parse_anew(store)
+
+    def build_index(self) -> None:
+        """Now, so that the next search need not wait for it."""
+        from scaffold.discovery.index import open_index
+
+        open_index(building=lambda: self._output.note("Building the index …")).close()
+
+    def interrupted(self) -> int:
+        """Keep what has come; another interrupt ends this as well."""
+        kept = sum(result.status != "failed" for result in self.results)
+        self._output.emit(self.document(), lambda: None)
+        self._output.note(f"Interrupted: {_lists(kept)} kept. `scaffold sync` goes on with the rest.")
+        self.build_index()
+        return _INTERRUPTED
+
+    def fail_rest(self, error: ScaffoldError) -> None:
+        """What ended the run is also why the lists that were not reached have failed."""
+        from scaffold.discovery.sync import SyncResult
+
+        reached = {result.repo for result in self.results}
+        for repo in self._wanted:
+            if repo not in reached:
+                self.results.append(SyncResult(repo, "failed", error=error.message, failure=error))
+
+    def document(self) -> dict[str, Any]:
+        """The `sync` document."""
+        return {
+            "lists": [result.to_json() for result in self.results],
+            "totals": self._totals,
+            "notices": self._notices,
+        }
+
+    def show(self) -> None:
+        """How many lists, what the index holds now, and what to do next."""
+        counts = Counter(result.status for result in self.results)
+        words = ", ".join(f"{counts[status]} {status}" for status in _STATUSES if counts[status])
+        self._output.line(f"{_lists(len(self.results))}: {words}.")
+        self._output.line(
+            f"The index holds {self._totals['entries']:,} entries of {_lists(self._totals['lists'])},"
+            f" {self._totals['repositories']:,} repositories among them."
+        )
+        self._output.next_steps(["scaffold search nlp"])
+
+    def explain(self) -> None:
+        """Why lists failed, and what else is to be known of them, on stderr."""
+        failures = [result for result in self.results if result.status == "failed"]
+        for result in failures[:_SHOWN_FAILURES]:
+            text = result.error or ""
+            hint = result.failure.hint if result.failure else None
+            self._output.error(ScaffoldError(text if result.repo in text else f"{result.repo}: {text}", hint=hint))
+        if len(failures) > _SHOWN_FAILURES:
+            self._output.note(f"… and {len(failures) - _SHOWN_FAILURES} more.")
+        for result in self.results:
+            if result.status != "failed" and result.error:
+                self._output.note(f"{result.repo}: {result.error}")
+
+    @contextlib.contextmanager
+    def _progress(self, beginning: str) -> Iterator[Callable[[SyncResult, int, int], None]]:
+        """Takes each result as it comes; at a terminal a bar on stderr shows it."""
+        if not sys.stderr.isatty():
+            yield lambda result, done, total: self.results.append(result)
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        text = TextColumn("{task.description}", markup=False)
+        with Bars(BarColumn(), MofNCompleteColumn(), text, console=console, transient=True) as bars:
+            task = bars.add_task(beginning, total=None)
+
+            def on_progress(result: SyncResult, done: int, total: int) -> None:
+                self.results.append(result)
+                bars.update(task, description=clean(f"{result.repo}: {result.status}"), completed=done, total=total)
+
+            yield on_progress
 
 
-def _local(output: Output, store: ListStore, folder: Path) -> list[SyncResult]:
-    from scaffold.discovery.sync import sync_local
-
-    with _progress(output) as progress:
-        return sync_local(store, folder, progress)
-
-
-def _remote(output: Output, store: ListStore, repositories: list[str], jobs: int) -> list[SyncResult]:
-    from scaffold.discovery.fetch import ListFetcher
-    from scaffold.discovery.sync import sync_remote
-    from scaffold.github.raw import RawFiles
-    from scaffold.settings import load_settings
-
-    fetcher = ListFetcher(RawFiles(load_settings()))
-    with _progress(output) as progress:
-        return sync_remote(store, repositories, fetcher, jobs=jobs, progress=progress)
-
-
-def _build_index(output: Output) -> None:
-    """Now, so that the next search need not wait for it."""
-    from scaffold.discovery.index import open_index
-
-    open_index(building=lambda: output.note("Building the index …")).close()
-
-
-def _document(results: Sequence[SyncResult], totals: dict[str, int], notices: Sequence[str]) -> dict[str, Any]:
-    return {"lists": [result.to_json() for result in results], "totals": totals, "notices": list(notices)}
-
-
-def _show(output: Output, results: Sequence[SyncResult], totals: dict[str, int]) -> None:
-    counts = dict.fromkeys(("synced", "updated", "unchanged", "failed"), 0)
-    for result in results:
-        counts[result.status] += 1
-    words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    output.line(f"{len(results)} lists: {words}.")
-    output.line(
-        f"The index holds {totals['entries']:,} entries of {totals['lists']:,} lists,"
-        f" {totals['repositories']:,} repositories among them."
-    )
-    output.next_steps(["scaffold search nlp"])
-
-
-def _explain(output: Output, results: Sequence[SyncResult]) -> None:
-    """Why lists failed, and what else is to be known of them, on stderr."""
-    failures = [result for result in results if result.status == "failed"]
-    for result in failures[:_SHOWN_FAILURES]:
-        text = result.error or ""
-        hint = result.failure.hint if result.failure else None
-        output.error(ScaffoldError(text if result.repo in text else f"{result.repo}: {text}", hint=hint))
-    if len(failures) > _SHOWN_FAILURES:
-        output.note(f"… and {len(failures) - _SHOWN_FAILURES} more.")
-    for result in results:
-        if result.status != "failed" and result.error:
-            output.note(f"{result.repo}: {result.error}")
+def _lists(count: int) -> str:
+    return f"{count:,} lists"
 
 
 def _exit_code(results: Sequence[SyncResult]) -> int:
@@ -172,25 +248,3 @@ def _exit_code(results: Sequence[SyncResult]) -> int:
     if len(failures) < len(results):
         return PartialError.exit_code
     return failures[0].exit_code if len(failures) == 1 else ScaffoldError.exit_code
-
-
-@contextlib.contextmanager
-def _progress(output: Output) -> Iterator[Callable[[SyncResult, int, int], None] | None]:
-    """A bar on stderr at a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    with Bars(
-        BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), console=console, transient=True
-    ) as bars:
-        task = bars.add_task("asking for the lists", total=None)
-
-        def on_progress(result: SyncResult, done: int, total: int) -> None:
-            bars.update(task, description=clean(f"{result.repo}: {result.status}"), completed=done, total=total)
-
-        yield on_progress

@@ -6,37 +6,24 @@ what is there and several processes can write at once. The texts are kept, so th
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from scaffold.errors import ScaffoldError
+from scaffold.discovery.store_file import cannot_write, open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
     from scaffold.discovery.awesome import ParsedList
+    from scaffold.discovery.entries import Entry
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE IF NOT EXISTS lists (
-    id INTEGER PRIMARY KEY, repo TEXT NOT NULL UNIQUE COLLATE NOCASE, title TEXT, description TEXT, moved_to TEXT,
-    readme_path TEXT NOT NULL, origin TEXT NOT NULL, fetched_at TEXT NOT NULL, parser INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS files (
-    list INTEGER NOT NULL, path TEXT NOT NULL, etag TEXT, content BLOB NOT NULL, PRIMARY KEY (list, path));
-CREATE TABLE IF NOT EXISTS entries (
-    list INTEGER NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, url TEXT NOT NULL, description TEXT,
-    section TEXT NOT NULL, repo TEXT COLLATE NOCASE, flags TEXT NOT NULL, PRIMARY KEY (list, position)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS entries_repo ON entries (repo) WHERE repo IS NOT NULL;
-CREATE TABLE IF NOT EXISTS aliases (old TEXT PRIMARY KEY COLLATE NOCASE, new TEXT NOT NULL);
-"""
-MISSING = "missing"
-_PATIENCE = 30.0  # seconds to wait for another process's transaction
+Origin = Literal["github", "local"]
+MISSING = "missing"  # stands in place of an etag
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,53 +60,34 @@ class StoredMention:
     title: str
     description: str | None
     section: tuple[str, ...]
+    flags: tuple[str, ...]
 
 
 class ListStore:
     """The lists on this machine. A context manager; `notice` says what had to be repaired.
 
-    Raises:
-        ScaffoldError: when the file cannot be opened or written (`open`, and every write).
+    Every method that writes raises ScaffoldError where the file cannot be written.
     """
 
-    def __init__(self, connection: sqlite3.Connection, notice: str | None = None) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, notice: str | None = None) -> None:
+        self._path = path
         self._db = connection
         self.notice = notice
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """The store for reading and writing; a new one where there is none or where it is damaged."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return cls(_opened(path))
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
-                raise ScaffoldError(f"{path} cannot be written: {error}", hint=_WRITABLE) from error
-            return cls._renewed(path)
-        except OSError as error:
-            raise ScaffoldError(f"{path} cannot be written: {error.strerror}", hint=_WRITABLE) from error
+        """The store for reading and writing; a new one where there is none or where it is damaged.
 
-    @classmethod
-    def _renewed(cls, path: Path) -> Self:
-        aside = path.with_name(f"{path.name}.damaged")
-        path.replace(aside)
-        for suffix in ("-wal", "-shm", "-journal"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        notice = f"The lists that were synced could not be read: {path} was damaged and is now {aside.name}."
-        return cls(_opened(path), notice)
+        Raises:
+            ScaffoldError: it cannot be opened or written.
+        """
+        return cls(path, *open_for_writing(path))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
         """The store for reading only, or None where there is none that can be read."""
-        if not path.is_file():
-            return None
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            connection.execute("SELECT count(*) FROM lists").fetchone()
-        except sqlite3.DatabaseError:
-            connection.close()
-            return None
-        return cls(connection)
+        connection = open_for_reading(path)
+        return cls(path, connection) if connection else None
 
     def __enter__(self) -> Self:
         return self
@@ -141,13 +109,24 @@ class ListStore:
 
     def list_description(self, repo: str) -> str | None:
         """A list's first words about itself."""
-        row = self._db.execute("SELECT description FROM lists WHERE repo = ?", (repo,)).fetchone()
-        return str(row[0]) if row and row[0] else None
+        return self._text("SELECT description FROM lists WHERE repo = ?", repo)
 
     def moved_to(self, repo: str) -> str | None:
         """Where a list says that it has moved to."""
-        row = self._db.execute("SELECT moved_to FROM lists WHERE repo = ?", (repo,)).fetchone()
-        return str(row[0]) if row and row[0] else None
+        return self._text("SELECT moved_to FROM lists WHERE repo = ?", repo)
+
+    def provenance(self, repo: str) -> tuple[Origin, str]:
+        """Where a list that is kept came from, and when."""
+        row = self._db.execute("SELECT origin, fetched_at FROM lists WHERE repo = ?", (repo,)).fetchone()
+        return row[0], row[1]
+
+    def current(self, repo: str) -> str:
+        """A repository's name now, as far as redirects have told."""
+        return self._text("SELECT new FROM aliases WHERE old = ?", repo) or repo
+
+    def generation(self) -> int:
+        """A number that grows with every change of content."""
+        return int(self._text("SELECT value FROM meta WHERE key = ?", "generation") or 0)
 
     def files(self, repo: str) -> list[StoredFile]:
         """A list's texts, the README first."""
@@ -156,11 +135,20 @@ class ListStore:
             " ORDER BY path <> readme_path, files.rowid",
             (repo,),
         )
-        return [StoredFile(path, zlib.decompress(content), etag) for path, content, etag in rows]
+        return [StoredFile(path, *_unpacked(content, etag)) for path, content, etag in rows]
 
     def file_names(self, repo: str) -> list[str]:
         """The paths of a list's texts, the README first."""
         return [file.path for file in self.files(repo) if not file.missing]
+
+    def sections(self, repo: str) -> list[tuple[tuple[str, ...], int]]:
+        """A list's sections in its own order, each with the number of its entries."""
+        rows = self._db.execute(
+            "SELECT section, count(*) FROM entries JOIN lists ON id = list WHERE lists.repo = ?"
+            " GROUP BY section ORDER BY min(position)",
+            (repo,),
+        )
+        return [(tuple(json.loads(section)), count) for section, count in rows]
 
     def entries(self, repo: str) -> Iterator[StoredEntry]:
         """A list's entries in its own order."""
@@ -172,30 +160,47 @@ class ListStore:
         for title, url, description, section, name, flags in rows:
             yield StoredEntry(title, url, description, tuple(json.loads(section)), name, tuple(flags.split()))
 
+    def counts(self, repo: str) -> tuple[int, int]:
+        """How many entries a list has, and how many repositories they name."""
+        row = self._db.execute(
+            "SELECT count(*), count(DISTINCT e.repo) FROM entries e JOIN lists l ON l.id = list WHERE l.repo = ?",
+            (repo,),
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
     def mentions(self, repos: Sequence[str]) -> list[StoredMention]:
         """What the lists say of a repository, which may go by several names; one mention for each list."""
         marks = ", ".join("?" * len(repos))
         rows = self._db.execute(
-            "SELECT l.repo, e.title, e.description, section FROM entries e JOIN lists l ON l.id = list"
+            "SELECT l.repo, e.title, e.description, section, flags FROM entries e JOIN lists l ON l.id = list"
             f" WHERE e.repo IN ({marks}) ORDER BY l.id, position",
             tuple(repos),
         )
         found: dict[str, StoredMention] = {}
-        for source, title, description, section in rows:
-            found.setdefault(source, StoredMention(source, title, description, tuple(json.loads(section))))
+        for source, title, description, section, flags in rows:
+            path = tuple(json.loads(section))
+            found.setdefault(source, StoredMention(source, title, description, path, tuple(flags.split())))
         return list(found.values())
 
     def totals(self) -> dict[str, int]:
         """How many lists, entries and repositories there are."""
         lists = self._db.execute("SELECT count(*) FROM lists").fetchone()[0]
-        entries, repositories = self._db.execute(
-            "SELECT count(*), count(DISTINCT repo COLLATE NOCASE) FROM entries"
-        ).fetchone()
+        entries, repositories = self._db.execute("SELECT count(*), count(DISTINCT repo) FROM entries").fetchone()
         return {"lists": lists, "entries": entries, "repositories": repositories}
+
+    def is_current(self, repo: str, parser: int) -> bool:
+        """Whether this version of the parser read a list."""
+        return (
+            self._db.execute("SELECT 1 FROM lists WHERE repo = ? AND parser = ?", (repo, parser)).fetchone() is not None
+        )
 
     def outdated(self, parser: int) -> list[str]:
         """The lists that another version of the parser read."""
-        return [row[0] for row in self._db.execute("SELECT repo FROM lists WHERE parser <> ?", (parser,))]
+        return [row[0] for row in self._db.execute("SELECT repo FROM lists WHERE parser <> ? ORDER BY id", (parser,))]
+
+    def _text(self, query: str, argument: str) -> str | None:
+        row = self._db.execute(query, (argument,)).fetchone()
+        return str(row[0]) if row and row[0] is not None else None
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -205,94 +210,82 @@ class ListStore:
         parsed: ParsedList,
         files: Sequence[StoredFile],
         *,
-        origin: str,
+        origin: Origin,
         fetched_at: str,
         parser: int,
     ) -> None:
         """Replace a list by what was fetched and parsed now; the README comes first among the files."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            row = self._db.execute("SELECT id FROM lists WHERE repo = ?", (repo,)).fetchone()
-            number = row[0] if row else None
-            for table in ("files", "entries"):
-                self._db.execute(f"DELETE FROM {table} WHERE list = ?", (number,))
-            number = self._db.execute(
-                "INSERT OR REPLACE INTO lists VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    number,
-                    repo,
-                    parsed.title,
-                    parsed.description,
-                    parsed.moved_to,
-                    files[0].path,
-                    origin,
-                    fetched_at,
-                    parser,
-                ),
-            ).lastrowid
-            self._db.executemany(
-                "INSERT INTO files VALUES (?, ?, ?, ?)",
-                [(number, file.path, file.etag, zlib.compress(file.content, 6)) for file in files],
-            )
-            self._db.executemany(
-                "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        number,
-                        position,
-                        entry.title,
-                        entry.url,
-                        entry.description,
-                        json.dumps(entry.section, ensure_ascii=False),
-                        entry.repo,
-                        " ".join(entry.flags),
-                    )
-                    for position, entry in enumerate(parsed.entries)
-                ],
-            )
+        with self._transaction():
+            number = self._number(repo)
+            row = (repo, parsed.title, parsed.description, parsed.moved_to, files[0].path, origin, fetched_at, parser)
+            self._db.execute("INSERT OR REPLACE INTO lists VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (number, *row))
+            self._put_files(number, files)
+            self._db.execute("DELETE FROM entries WHERE list = ?", (number,))
+            rows = ((number, position, *_columns(entry)) for position, entry in enumerate(parsed.entries))
+            self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._changed()
 
     def checked(self, repos: Sequence[str], fetched_at: str) -> None:
         """Note that lists were looked at and had not changed."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._db.executemany(
                 "UPDATE lists SET fetched_at = ? WHERE repo = ?", [(fetched_at, repo) for repo in repos]
             )
 
+    def came_from(self, repo: str, files: Sequence[StoredFile], origin: Origin) -> None:
+        """Note where the same texts came from this time, and their etags."""
+        with self._transaction():
+            self._db.execute("UPDATE lists SET origin = ? WHERE repo = ?", (origin, repo))
+            self._put_files(self._number(repo), files)
+
     def add_alias(self, old: str, new: str) -> None:
-        """Remember that a repository has a new name."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            known = self._db.execute("SELECT new FROM aliases WHERE old = ?", (old,)).fetchone()
-            if known is None or known[0] != new:
-                self._db.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (old, new))
-                self._changed()
+        """Remember that a repository has a new name; a list that is kept under the old one goes by the new one."""
+        if old.casefold() == new.casefold() or self.current(old) == new:
+            return
+        with self._transaction():
+            self._db.execute("DELETE FROM aliases WHERE old = ?", (new,))  # it may have gone back to an earlier name
+            self._db.execute("UPDATE aliases SET new = ? WHERE new = ? COLLATE NOCASE", (new, old))
+            self._db.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (old, new))
+            if self._db.execute("SELECT 1 FROM lists WHERE repo = ?", (new,)).fetchone():
+                for table, key in (("files", "list"), ("entries", "list"), ("lists", "id")):
+                    self._db.execute(f"DELETE FROM {table} WHERE {key} = (SELECT id FROM lists WHERE repo = ?)", (old,))
+            else:
+                self._db.execute("UPDATE lists SET repo = ? WHERE repo = ?", (new, old))
+            self._changed()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+        except sqlite3.Error as error:
+            raise cannot_write(self._path, error) from error
+
+    def _number(self, repo: str) -> int:
+        known = self._db.execute("SELECT id FROM lists WHERE repo = ?", (repo,)).fetchone()
+        if known:
+            return int(known[0])
+        return int(self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM lists").fetchone()[0])
+
+    def _put_files(self, number: int, files: Sequence[StoredFile]) -> None:
+        self._db.execute("DELETE FROM files WHERE list = ?", (number,))
+        self._db.executemany(
+            "INSERT INTO files VALUES (?, ?, ?, ?)",
+            [(number, file.path, file.etag, zlib.compress(file.content, 6)) for file in files],
+        )
 
     def _changed(self) -> None:
         self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
 
 
-_WRITABLE = "Make the folder writable, free some space, or choose another one with SCAFFOLD_HOME."
+def _columns(entry: Entry) -> tuple[str | None, ...]:
+    section = json.dumps(entry.section, ensure_ascii=False)
+    return entry.title, entry.url, entry.description, section, entry.repo, " ".join(entry.flags)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    new = not path.exists()
-    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+def _unpacked(content: bytes, etag: str | None) -> tuple[bytes, str | None]:
     try:
-        if new:
-            os.chmod(path, 0o600)  # noqa: PTH101
-        # A rollback journal, not WAL: one file to copy, and readers of a read-only folder need no second one.
-        connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _SCHEMA_VERSION):
-            raise sqlite3.DatabaseError(f"it has version {version}")
-        connection.executescript(_SCHEMA)
-        connection.execute("INSERT OR IGNORE INTO meta VALUES ('generation', 0)")
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        connection.execute("SELECT count(*) FROM lists, meta").fetchone()
-    except sqlite3.DatabaseError:
-        connection.close()
-        raise
-    return connection
+        return zlib.decompress(content), etag
+    except zlib.error:
+        return b"", None  # without its etag it is fetched anew
