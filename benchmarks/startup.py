@@ -18,8 +18,8 @@ GOALS = {
     "scaffold --help": 6.0,
     "scaffold search --help": 6.0,
     "scaffold new --help": 6.0,
-    "scaffold search nlp": 8.0,
-    "scaffold search 강화학습 --json": 8.0,
+    "scaffold search nlp --offline": 8.0,
+    "scaffold search 강화학습 --offline --json": 8.0,
     "scaffold hardware --json": 6.0,
 }
 

@@ -108,7 +108,8 @@ def understand(connection: sqlite3.Connection, text: str) -> Query:
     )
     known = any(number is not None for _, number in runs)
     if not known and len(runs) > 1:
-        meant = correct(connection, "".join(words))  # a slip inside a name of several words: reinforcment learning
+        # A slip inside a name of several words (reinforcment learning), fillers among them or not (speech to txet).
+        meant = correct(connection, "".join(words)) or correct(connection, "".join(typed))
         if meant and meant.concept is not None:
             concept = _named(connection, meant.concept, _wording(connection, meant.word))
             return Query(text, (concept,), ((" ".join(words), _shown(connection, meant.concept)),))
@@ -141,21 +142,34 @@ def _find(connection: sqlite3.Connection, run: Sequence[str]) -> int | None:
     return None
 
 
-def _named(connection: sqlite3.Connection, number: int, typed: str, strength: float = 1.0) -> Concept:
+def _named(connection: sqlite3.Connection, number: int, typed: str) -> Concept:
     """A known concept: what was typed counts fully, its title and full forms nearly so, other wordings less."""
     row = connection.execute("SELECT task, wordings FROM concepts WHERE id = ?", (number,)).fetchone()
     texts: list[str] = json.loads(row[1])
     title = words_of(texts[0])
     words = words_of(typed)
-    strengths = {words: strength}
+    strengths = {words: 1.0}
     for text in texts:
         other = words_of(text)
         same = not row[0] or other == title or words == title or has_cjk(words) or _short_for(words, other)
-        strengths.setdefault(other, strength * (ranking.SAME if same else ranking.SYNONYM))
+        strengths.setdefault(other, ranking.SAME if same else ranking.SYNONYM)
     wordings = sorted(
         (Wording(text, value) for text, value in strengths.items()), key=lambda wording: -wording.strength
     )
-    return Concept(typed, tuple(wordings[:_MAX_WORDINGS]), row[0])
+    own_names = {fold(text) for text in (*texts[:2], row[0] or texts[0])}  # the titles and the task's id
+    whole = fold(typed) in own_names or _short_for(words, title)
+    aim = 1.0 if whole else ranking.NARROWER
+    return Concept(typed, tuple(wordings[:_MAX_WORDINGS]), row[0], aim, _rare(connection, words))
+
+
+def _rare(connection: sqlite3.Connection, words: str) -> tuple[str, ...]:
+    """The words of a phrase that stand in few documents and so in little else."""
+    parts = words.split()
+    if len(parts) < 2 or has_cjk(words):
+        return ()
+    total = connection.execute("SELECT max(id) FROM documents").fetchone()[0] or 1
+    most = max(1, int(ranking.RARE * total))
+    return tuple(stem(word) for word in parts if len(word) > 3 and 0 < _documents(connection, stem(word)) <= most)
 
 
 def _short_for(short: str, full: str) -> bool:

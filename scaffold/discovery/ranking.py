@@ -39,9 +39,9 @@ CORRECTED = 0.9
 # this share of all documents.
 APART = 0.8
 ALONE = 0.6
-RARE = 0.004
+RARE = 0.01
 # What serving the task counts where a narrower word for it was typed (`adversarial attack` for security).
-NARROWER = 0.75
+NARROWER = 0.5
 # How much more matching counts than quality.
 SHARPNESS = 1.3
 # What a concept counts for where nothing of it was found.
