@@ -148,18 +148,27 @@ def _named(connection: sqlite3.Connection, number: int, typed: str) -> Concept:
     texts: list[str] = json.loads(row[1])
     title = words_of(texts[0])
     words = words_of(typed)
+    own_names = {fold(text) for text in (*texts[:2], row[0] or texts[0])}  # the titles and the task's id
+    whole = row[0] is None or fold(typed) in own_names or _short_for(words, title)
     strengths = {words: 1.0}
     for text in texts:
-        other = words_of(text)
-        same = not row[0] or other == title or words == title or has_cjk(words) or _short_for(words, other)
-        strengths.setdefault(other, ranking.SAME if same else ranking.SYNONYM)
+        strengths.setdefault(words_of(text), _strength(words, words_of(text), title, whole=whole, task=row[0]))
     wordings = sorted(
         (Wording(text, value) for text, value in strengths.items()), key=lambda wording: -wording.strength
     )
-    own_names = {fold(text) for text in (*texts[:2], row[0] or texts[0])}  # the titles and the task's id
-    whole = fold(typed) in own_names or _short_for(words, title)
     aim = 1.0 if whole else ranking.NARROWER
     return Concept(typed, tuple(wordings[:_MAX_WORDINGS]), row[0], aim, _rare(connection, words))
+
+
+def _strength(typed: str, other: str, title: str, *, whole: bool, task: str | None) -> float:
+    """What another wording of the same concept counts, where one was typed."""
+    if task is None or _short_for(typed, other) or _short_for(other, typed):
+        return ranking.SAME
+    if not whole:
+        # A part of the task was named: the task's other wordings are near it, no more. A Korean one may be the
+        # translation of any of them.
+        return ranking.SYNONYM if has_cjk(typed) else ranking.NEAR
+    return ranking.SAME if other == title else ranking.SYNONYM
 
 
 def _rare(connection: sqlite3.Connection, words: str) -> tuple[str, ...]:

@@ -31,9 +31,11 @@ OWN_SECTION = 0.30
 OWN_SECTION_SHARE = 0.35
 # The share of the best projects for the query that a list names.
 CONTENT = 0.4
-# Strength of a wording that was not typed: the task's title or an abbreviation's full form, and a mere synonym.
+# Strength of a wording that was not typed: the task's title or an abbreviation's full form; a mere synonym; one of the
+# whole task where only a part of it was typed.
 SAME = 0.95
 SYNONYM = 0.7
+NEAR = 0.35
 CORRECTED = 0.9
 # All words of a phrase apart from each other, and a word that alone gives the phrase away: one that stands in at most
 # this share of all documents.
