@@ -5,8 +5,8 @@
 JUDGMENTS: a JSON document a line: query, kind (en, abbr, ko, typo), lists and projects (repository → grade 1 to 3) and
 outside_shared_corpus (repositories the corpus does not reach: neither right nor wrong). CORPUS: `owner/name/README*`.
 A file `repo-aliases.jsonl` beside the judgments names what was renamed. `judgments.jsonl` beside this file is one such
-set, over the same corpus, on which nothing was tuned. The floors: plain BM25 over the entries, the
-best entry counting for its repository and the sum for its list; and the best of several single signals, each alone.
+set over the same corpus; the weights were tuned on another. The floors: plain BM25 over the entries, the best entry
+counting for its repository and the sum for its list; and several single signals, each alone.
 
 Gain is the grade itself (`exp` columns: 2^grade - 1); what nobody judged counts nothing, and `judged` is the share of
 the first ten that somebody judged. The halves are the odd and the even queries: tune on one, look at the other.
