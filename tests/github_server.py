@@ -35,7 +35,8 @@ class Fault:
     """What happens instead of an answer.
 
     Attributes:
-        kind: status, cut (half of the body, then the connection closes), trickle (a byte a second), hang, delay.
+        kind: status, cut (half of the body, then the connection closes), trickle (of the body), slow-headers,
+            slow-chunk (its length comes digit by digit), hang, delay (body: seconds).
         times: for how many requests.
         path: only for paths that hold this.
     """
@@ -161,15 +162,24 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault.kind == "trickle":
             self._head(200, {"Content-Type": "application/json", "Content-Length": "1000"})
-            while not self.github.released.wait(0.3):
-                try:
-                    self.wfile.write(b" ")
-                    self.wfile.flush()
-                except OSError:
-                    break
-            self.close_connection = True
+            self._trickle(b" ")
+        elif fault.kind == "slow-headers":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            self._trickle(b"x")
+        elif fault.kind == "slow-chunk":
+            self._head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+            self._trickle(b"0")
         else:
             self._send(fault.status, fault.body.encode(), {"Content-Type": "application/json", **fault.headers})
+
+    def _trickle(self, byte: bytes) -> None:
+        while not self.github.released.wait(0.1):
+            try:
+                self.wfile.write(byte)
+                self.wfile.flush()
+            except OSError:
+                break
+        self.close_connection = True
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

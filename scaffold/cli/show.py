@@ -148,7 +148,7 @@ def _show_facts(output: Output, hit: Hit) -> None:
         ("stars", f"{hit.stars:,}" if hit.stars is not None else None),
         ("last change", hit.pushed_at),
         ("archived", {True: "yes", False: "no", None: None}[hit.archived]),
-        ("to be known", ", ".join(flag for flag in hit.flags if flag not in ("archived", "moved"))),
+        ("state", ", ".join(flag for flag in hit.flags if flag not in ("archived", "moved"))),
         ("succeeded by", hit.successor),
         ("named by", f"{hit.cited_by} lists" if hit.cited_by else None),
         ("address", hit.url),

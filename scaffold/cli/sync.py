@@ -237,7 +237,7 @@ class _Run:
 
 
 def _lists(count: int) -> str:
-    return f"{count:,} lists"
+    return f"{count:,} list{'s' if count != 1 else ''}"
 
 
 def _exit_code(results: Sequence[SyncResult]) -> int:

@@ -165,7 +165,8 @@ def why(query: Query, candidate: Candidate, hit: Hit) -> str:
     reasons.extend(flag for flag in hit.flags if flag != "moved")
     if hit.successor:
         reasons.append(f"succeeded by {hit.successor}")
-    return "; ".join(reasons) or "names many of the projects found"
+    last = "names many of the projects found" if hit.kind == "list" else "its owner's name fits"
+    return "; ".join(reasons) or last
 
 
 def _and(tasks: list[str]) -> str:

@@ -181,7 +181,7 @@ def _enrich(
     missing = [repo for repo in shown if repo.casefold() not in known][:_ENRICHED]
     if not missing:
         return {}
-    facts = dict(cached_facts(github.settings, missing))
+    facts = {} if github.refresh else dict(cached_facts(github.settings, missing))
     missing = [repo for repo in missing if repo.casefold() not in {name.casefold() for name in facts}]
     if missing and github.settings.token and not notices:
         try:

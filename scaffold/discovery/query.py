@@ -176,8 +176,10 @@ def _rare(connection: sqlite3.Connection, words: str) -> tuple[str, ...]:
     parts = words.split()
     if len(parts) < 2 or has_cjk(words):
         return ()
-    total = connection.execute("SELECT max(id) FROM documents").fetchone()[0] or 1
-    most = max(1, int(ranking.RARE * total))
+    total = connection.execute("SELECT max(id) FROM documents").fetchone()[0] or 0
+    if total < ranking.ENOUGH:
+        return ()  # in a small index every word is rare
+    most = int(ranking.RARE * total)
     return tuple(stem(word) for word in parts if len(word) > 3 and 0 < _documents(connection, stem(word)) <= most)
 
 

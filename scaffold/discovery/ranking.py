@@ -38,10 +38,11 @@ SYNONYM = 0.7
 NEAR = 0.35
 CORRECTED = 0.9
 # All words of a phrase apart from each other, and a word that alone gives the phrase away: one that stands in at most
-# this share of all documents.
+# this share of all documents, in an index of so many that the share means something.
 APART = 0.8
 ALONE = 0.6
 RARE = 0.01
+ENOUGH = 3000
 # What serving the task counts where a narrower word for it was typed (`adversarial attack` for security).
 NARROWER = 0.5
 # How much more matching counts than quality.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,17 +15,20 @@ from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectio
 from scaffold.errors import AuthError, NotFoundError, ScaffoldError
 from scaffold.github import errors
 from scaffold.github.deadline import Deadline
-from scaffold.github.facts import RepositoryFacts, remember
+from scaffold.github.facts import RepositoryFacts, remember, told_within
 from scaffold.github.session import Budget, open_session
-from scaffold.repository import parse_name
+from scaffold.github.told import from_graphql, from_rest
+from scaffold.repository import RepositoryName, parse_name
 from scaffold.settings import Settings
 
 _AT_ONCE = 50
-_UNKNOWN_LICENCES = frozenset({"NOASSERTION", "NONE", ""})
+_FACTS_LIVE = 3600.0
 _FIELDS = (
     "nameWithOwner description stargazerCount licenseInfo { spdxId } primaryLanguage { name } isArchived pushedAt"
     " isFork isPrivate repositoryTopics(first: 20) { nodes { topic { name } } }"
 )
+# PyGithub takes its connections from its class: two threads must not give it theirs at once.
+_injecting = threading.Lock()
 _Answer = TypeVar("_Answer")
 # Importing PyGithub puts a handler on this logger that would write to the user's terminal.
 logging.getLogger("github").handlers.clear()
@@ -51,6 +55,7 @@ class GitHub:
         refresh: bool = False,
     ) -> None:
         self.settings = settings
+        self.refresh = refresh
         self.deadline = deadline or Deadline.after(3600)
         self._budget = Budget(max_requests)
         self._session = open_session(settings, self.deadline, self._budget, refresh=refresh)
@@ -87,10 +92,9 @@ class GitHub:
         def ask() -> list[RepositoryFacts]:
             options: dict[str, Any] = {"sort": sort} if sort else {}
             page = self._api.search_repositories(query, **options).get_page(0)
-            return [facts for found in page[:limit] if (facts := _safe(found._rawData))]
+            return [facts for found in page[:limit] if (facts := from_rest(found._rawData))]
 
-        self._api.per_page = min(100, limit)
-        self._api.requester.per_page = min(100, limit)
+        self._api.requester.per_page = self._api.per_page = min(100, max(1, limit))
         found = _asked(ask, self.settings.api_url)
         remember(self.settings, [(facts.repo, facts) for facts in found])
         return found
@@ -104,15 +108,20 @@ class GitHub:
         """
         name = str(parse_name(repo))
         try:
-            facts = _asked(lambda: _from_rest(self._api.get_repo(name)._rawData), self.settings.api_url)
+            facts = _asked(lambda: from_rest(self._api.get_repo(name)._rawData), self.settings.api_url)
         except NotFoundError:
             hint = "Check the spelling; a private one needs a token that may see it."
             raise NotFoundError(f"GitHub has no repository {name}", hint=hint) from None
+        if facts is None:
+            raise errors.garbled(self.settings.api_url, "an answer that means nothing")
         remember(self.settings, [(name, facts)])
         return facts
 
     def facts(self, repos: Sequence[str]) -> dict[str, RepositoryFacts]:
         """Many repositories, fifty a request, by the name asked for; what GitHub does not know is left out.
+
+        So is what cannot be a repository's name. What was told within the hour, also that there is no such repository,
+        is not asked again.
 
         Raises:
             AuthError: without a token.
@@ -120,31 +129,55 @@ class GitHub:
         """
         if not self.settings.token:
             raise AuthError("many repositories at once need a token", hint="Set GITHUB_TOKEN.")
-        found: dict[str, RepositoryFacts] = {}
-        for start in range(0, len(repos), _AT_ONCE):
-            found |= self._some_facts(repos[start : start + _AT_ONCE])
-        remember(self.settings, found.items())
-        return found
+        names = {repo: name for repo in repos if (name := _name(repo))}
+        fresh = {} if self.refresh else told_within(self.settings, list(names), _FACTS_LIVE)
+        asked = [repo for repo in names if repo.casefold() not in fresh]
+        told = {repo: fresh[repo.casefold()] for repo in names if repo.casefold() in fresh}
+        for start in range(0, len(asked), _AT_ONCE):
+            some = self._some_facts({repo: names[repo] for repo in asked[start : start + _AT_ONCE]})
+            remember(self.settings, some.items())
+            told |= some
+        return {repo: facts for repo, facts in told.items() if facts}
 
-    def _some_facts(self, repos: Sequence[str]) -> dict[str, RepositoryFacts]:
-        names = [parse_name(repo) for repo in repos]
+    def _some_facts(self, names: Mapping[str, RepositoryName]) -> dict[str, RepositoryFacts | None]:
+        """Facts by name; None where there is no such repository. What failed otherwise is left out."""
         parts = [
             f'r{number}: repository(owner: "{name.owner}", name: "{name.name}") {{ {_FIELDS} }}'
-            for number, name in enumerate(names)
+            for number, name in enumerate(names.values())
         ]
+        data, absent = _asked(lambda: self._graphql("query { " + " ".join(parts) + " }"), self.settings.api_url)
+        told = {repo: (f"r{number}", from_graphql(data.get(f"r{number}"))) for number, repo in enumerate(names)}
+        return {repo: facts for repo, (place, facts) in told.items() if facts or place in absent}
 
-        def ask() -> dict[str, Any]:
-            try:
-                _, answer = self._api.requester.graphql_query("query { " + " ".join(parts) + " }", {})
-            except github.GithubException as error:
-                answer = error.data if isinstance(error.data, dict) else {}
-                if not isinstance(answer.get("data"), dict):
-                    raise
-            return answer
+    def _graphql(self, query: str) -> tuple[dict[str, Any], set[str]]:
+        """The data of an answer, also where parts of it are errors, and where it says that there is nothing."""
+        try:
+            _, answer = self._api.requester.graphql_query(query, {})
+        except github.GithubException as error:
+            answer = error.data if isinstance(error.data, dict) else {}
+            if not isinstance(answer.get("data"), dict):
+                raise errors.from_graphql(self.settings.api_url, answer.get("errors"), error.headers or {}) from None
+        data = answer.get("data")
+        if not isinstance(data, dict):
+            raise errors.garbled(self.settings.api_url, "an answer that means nothing")
+        return data, _absent(answer.get("errors"))
 
-        data = _asked(ask, self.settings.api_url).get("data") or {}
-        nodes = {repo: data.get(f"r{number}") for number, repo in enumerate(repos)}
-        return {repo: _from_graphql(node) for repo, node in nodes.items() if isinstance(node, dict)}
+
+def _absent(told: Any) -> set[str]:
+    """The places in an answer where there is no such repository, or none that this user may see."""
+    absent: set[str] = set()
+    for error in told if isinstance(told, list) else []:
+        if isinstance(error, dict) and error.get("type") in ("NOT_FOUND", "FORBIDDEN"):
+            path = error.get("path")
+            absent.update(str(part) for part in (path if isinstance(path, list) else ()))
+    return absent
+
+
+def _name(repo: str) -> RepositoryName | None:
+    try:
+        return parse_name(repo)
+    except ScaffoldError:
+        return None
 
 
 def _connect(settings: Settings, session: requests.Session) -> github.Github:
@@ -168,13 +201,15 @@ def _connect(settings: Settings, session: requests.Session) -> github.Github:
         def close(self) -> None:
             """The session is shared and stays open."""
 
-    Requester.injectConnectionClasses(Http, Https)
-    try:
-        return github.Github(
-            base_url=settings.api_url, retry=None, seconds_between_requests=None, seconds_between_writes=1.0
-        )
-    finally:
-        Requester.resetConnectionClasses()
+    with _injecting:
+        Requester.injectConnectionClasses(Http, Https)
+        try:
+            # No pauses: the only POSTs from here are queries. What writes must pause a second before each.
+            return github.Github(
+                base_url=settings.api_url, retry=None, seconds_between_requests=None, seconds_between_writes=None
+            )
+        finally:
+            Requester.resetConnectionClasses()
 
 
 def _asked(ask: Callable[[], _Answer], url: str) -> _Answer:
@@ -191,44 +226,3 @@ def _asked(ask: Callable[[], _Answer], url: str) -> _Answer:
         raise errors.unreachable(url, error) from None
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, AssertionError):
         raise errors.garbled(url, "an answer that means nothing") from None
-
-
-def _safe(data: Any) -> RepositoryFacts | None:
-    """One result of a search, or None where it has no name that could be a repository's."""
-    try:
-        return _from_rest(data)
-    except (ScaffoldError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _from_rest(data: Any) -> RepositoryFacts:
-    spdx = (data.get("license") or {}).get("spdx_id")
-    return RepositoryFacts(
-        repo=str(parse_name(data["full_name"])),
-        description=data.get("description"),
-        stars=data.get("stargazers_count"),
-        license=None if (spdx or "") in _UNKNOWN_LICENCES else spdx,
-        language=data.get("language"),
-        archived=data.get("archived"),
-        pushed_at=data.get("pushed_at"),
-        topics=tuple(data.get("topics") or ()),
-        fork=bool(data.get("fork")),
-        private=bool(data.get("private")),
-    )
-
-
-def _from_graphql(node: dict[str, Any]) -> RepositoryFacts:
-    spdx = (node.get("licenseInfo") or {}).get("spdxId")
-    topics = (node.get("repositoryTopics") or {}).get("nodes") or ()
-    return RepositoryFacts(
-        repo=str(parse_name(node["nameWithOwner"])),
-        description=node.get("description"),
-        stars=node.get("stargazerCount"),
-        license=None if (spdx or "") in _UNKNOWN_LICENCES else spdx,
-        language=(node.get("primaryLanguage") or {}).get("name"),
-        archived=node.get("isArchived"),
-        pushed_at=node.get("pushedAt"),
-        topics=tuple(topic["topic"]["name"] for topic in topics),
-        fork=bool(node.get("isFork")),
-        private=bool(node.get("isPrivate")),
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from scaffold.errors import AuthError, NotFoundError, RateLimitError, ScaffoldError
@@ -13,7 +15,13 @@ _TOKEN_HINT = "Set GITHUB_TOKEN (or sign in with `gh auth login`): signed in you
 
 
 class NetworkError(ScaffoldError):
-    """GitHub could not be reached, or did not answer as it should."""
+    """GitHub could not be reached, or did not answer as it should.
+
+    Attributes:
+        passing: whether the next moment may bring a better answer.
+    """
+
+    passing = True
 
 
 def unreachable(url: str, error: Exception) -> NetworkError:
@@ -39,10 +47,30 @@ def late(url: str) -> NetworkError:
     return NetworkError(f"{host} did not answer in time", hint="Try again later; --offline asks no server.")
 
 
+def cut(url: str) -> NetworkError:
+    """An answer ended before its end."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    return NetworkError(f"{host} gave an answer that breaks off", hint="Try again later; --offline asks no server.")
+
+
 def garbled(url: str, what: str) -> NetworkError:
     """An answer came that is none."""
     host = urlsplit(url).netloc.rpartition("@")[2]
-    return NetworkError(f"{host} gave {what}", hint="Is a proxy or a login page in between? Try again later.")
+    error = NetworkError(f"{host} gave {what}", hint="Is a proxy or a login page in between? Try again later.")
+    error.passing = False
+    return error
+
+
+def from_graphql(url: str, told: Any, headers: Mapping[str, str]) -> ScaffoldError:
+    """The error that an answer of GraphQL without any data means."""
+    listed = [error for error in told if isinstance(error, dict)] if isinstance(told, list) else []
+    kinds = {str(error.get("type", "")) for error in listed}
+    text = " ".join(str(error.get("message", "")) for error in listed)
+    if kinds & {"RATE_LIMITED", "RATE_LIMIT"} or "rate limit" in text.casefold():
+        return _limit(_lower(headers), text, signed_in=True, search=False)
+    if kinds & {"INSUFFICIENT_SCOPES", "FORBIDDEN"}:
+        return AuthError("the token lacks a permission for this", hint="Renew GITHUB_TOKEN with leave to read.")
+    return garbled(url, "no answer to a question about many repositories")
 
 
 def from_status(
@@ -51,12 +79,13 @@ def from_status(
     """The error that an HTTP status means, or None for an answer."""
     if status < 400:
         return None
+    headers = _lower(headers)
     path = urlsplit(url).path
     limited = status == 429 or (
         status == 403
         and (
-            headers.get("X-RateLimit-Remaining") == "0"
-            or "Retry-After" in headers
+            headers.get("x-ratelimit-remaining") == "0"
+            or "retry-after" in headers
             or "rate limit" in body.casefold()
             or "abuse" in body.casefold()
         )
@@ -66,8 +95,10 @@ def from_status(
     if status == 401:
         return AuthError("the token is not accepted", hint="Renew GITHUB_TOKEN, or unset it to ask without one.")
     if status == 403:
-        needed = headers.get("X-Accepted-GitHub-Permissions") or headers.get("X-Accepted-OAuth-Scopes")
-        missing = f"; it needs {needed}" if needed else ""
+        needed = headers.get("x-accepted-github-permissions") or headers.get("x-accepted-oauth-scopes")
+        missing = f"; it needs {needed[:200]}" if needed else ""
+        if "x-github-sso" in headers:
+            missing = "; its organisation wants the token to be authorised for single sign-on"
         return AuthError(f"the permission for this is missing{missing}", hint=None if signed_in else _TOKEN_HINT)
     if status in (404, 410, 451):
         return NotFoundError(f"there is nothing at {path.removeprefix('/repos/')}")
@@ -82,11 +113,13 @@ def from_status(
 def _limit(headers: Mapping[str, str], body: str, *, signed_in: bool, search: bool) -> RateLimitError:
     wait = _seconds(headers)
     secondary = "secondary" in body.casefold() or "abuse" in body.casefold()
-    limit = headers.get("X-RateLimit-Limit", "")
+    limit = headers.get("x-ratelimit-limit", "")
+    if not limit.isdigit() and search and not signed_in:
+        limit = "10"
     if secondary:
         what = "the limit for many requests in a short time is reached"
     elif limit.isdigit():
-        what = f"the limit of {limit} {'searches a minute' if search else 'requests an hour'} is used up"
+        what = f"the limit of {limit[:9]} {'searches a minute' if search else 'requests an hour'} is used up"
     else:
         what = "the limit of requests is used up"
     when = ""
@@ -101,13 +134,30 @@ def _limit(headers: Mapping[str, str], body: str, *, signed_in: bool, search: bo
 
 def _seconds(headers: Mapping[str, str]) -> float | None:
     """Seconds until one may ask again: at least 1, at most a day; None where it is not said."""
-    after = headers.get("Retry-After", "")
-    if after.isdigit():
-        return float(min(86_400, max(1, int(after))))
-    reset = headers.get("X-RateLimit-Reset", "")
-    if reset.isdigit():
-        return min(86_400.0, max(1.0, int(reset) - time.time()))
-    return None
+    after = headers.get("retry-after", "").strip()
+    reset = headers.get("x-ratelimit-reset", "").strip()
+    # Measured on the server's clock: this machine's may be hours off.
+    now = _moment(headers.get("date", "")) or time.time()
+    wait: float | None = None
+    if after.isdecimal() and len(after) < 9:
+        wait = float(after)
+    elif moment := _moment(after):
+        wait = moment - now
+    elif reset.isdecimal() and len(reset) < 12:
+        wait = int(reset) - now
+    return None if wait is None else min(86_400.0, max(1.0, wait))
+
+
+def _moment(text: str) -> float | None:
+    """A date of HTTP as seconds since 1970."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {f"{name}".lower(): f"{value}" for name, value in headers.items()}
 
 
 def _span(seconds: float) -> str:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
-from pathlib import Path
 
-from scaffold import paths
+from scaffold.github.keeping import file_of, read, write
 from scaffold.settings import Settings
 
 _WEEK = 7 * 86_400.0
+_SCHEMA = "CREATE TABLE IF NOT EXISTS facts (asked TEXT PRIMARY KEY, facts TEXT, told REAL)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,78 +31,38 @@ class RepositoryFacts:
     private: bool = False
 
 
-def http_folder() -> Path:
-    """The folder of the HTTP cache; only the user may look into it."""
-    return paths.cache_dir() / "http"
-
-
-def identity(settings: Settings) -> str:
-    """A name for who asks whom, which gives nothing of the token away."""
-    if not settings.token:
-        who = b"anonymous"
-    else:
-        who = blake2b(settings.token.encode(), digest_size=16, person=b"scaffold-token").digest()
-    return blake2b(who + settings.api_url.encode(), digest_size=10).hexdigest()
-
-
-def private_folder() -> Path:
-    """`http_folder`, made if need be, closed to others.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    folder = http_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    os.chmod(folder, 0o700)  # noqa: PTH101
-    return folder
-
-
 def cached_facts(settings: Settings, repos: Sequence[str]) -> dict[str, RepositoryFacts]:
     """What this identity was told in the last week, by the name asked for, in lower case. Nothing is imported."""
-    path = http_folder() / f"facts-{identity(settings)}.sqlite3"
-    if not repos or not path.is_file():
-        return {}
+    return {asked: facts for asked, facts in told_within(settings, repos, _WEEK).items() if facts}
+
+
+def told_within(settings: Settings, repos: Sequence[str], seconds: float) -> dict[str, RepositoryFacts | None]:
+    """What was told lately, by the names in lower case; None where GitHub said that there is no such repository."""
     names = [repo.casefold() for repo in repos]
-    try:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0.5)) as connection:
-            marks = ", ".join("?" * len(names))
-            rows = connection.execute(
-                f"SELECT asked, facts FROM facts WHERE asked IN ({marks}) AND told > ?",
-                (*names, time.time() - _WEEK),
-            ).fetchall()
-        return {asked: _read(facts) for asked, facts in rows}
-    except (sqlite3.Error, ValueError, TypeError, OSError):
-        return {}
+    marks = ", ".join("?" * len(names))
+    query = f"SELECT asked, facts FROM facts WHERE asked IN ({marks}) AND told > ?"
+    rows = read(file_of(settings, "facts"), query, (*names, time.time() - seconds)) if names else []
+    return {asked: _read(text) for asked, text in rows if text is None or _read(text)}
 
 
-def remember(settings: Settings, facts: Iterable[tuple[str, RepositoryFacts]]) -> None:
+def remember(settings: Settings, facts: Iterable[tuple[str, RepositoryFacts | None]]) -> None:
     """Keep facts by the name that was asked for. Where that cannot be written, nothing is kept."""
-    rows = [(asked.casefold(), json.dumps(asdict(told)), time.time()) for asked, told in facts]
-    try:
-        path = private_folder() / f"facts-{identity(settings)}.sqlite3"
-        for _ in range(2):
-            try:
-                _write(path, rows)
-            except sqlite3.OperationalError:
-                return  # busy or full: the answer is used all the same
-            except sqlite3.DatabaseError:
-                path.unlink(missing_ok=True)  # damaged
-            else:
-                return
-    except OSError:
-        return
+    now = time.time()
+    rows = [(asked.casefold(), told and json.dumps(asdict(told)), now) for asked, told in facts]
 
-
-def _write(path: Path, rows: Sequence[tuple[str, str, float]]) -> None:
-    if not path.exists():
-        path.touch(mode=0o600)
-    with contextlib.closing(sqlite3.connect(path, timeout=2)) as connection, connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS facts (asked TEXT PRIMARY KEY, facts TEXT, told REAL)")
+    def change(connection: sqlite3.Connection) -> None:
         connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", rows)
         connection.execute("DELETE FROM facts WHERE told < ?", (time.time() - _WEEK,))
 
+    if rows:
+        write(file_of(settings, "facts"), _SCHEMA, change)
 
-def _read(text: str) -> RepositoryFacts:
-    values = json.loads(text)
-    return RepositoryFacts(**{**values, "topics": tuple(values.get("topics", ()))})
+
+def _read(text: str | None) -> RepositoryFacts | None:
+    if text is None:
+        return None
+    try:
+        values = json.loads(text)
+        return RepositoryFacts(**{**values, "topics": tuple(values["topics"])})
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Literal
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 
-from scaffold.errors import NotFoundError, RefusedError
+from scaffold.errors import NotFoundError, RefusedError, ScaffoldError
 from scaffold.github import errors
+from scaffold.github.body import read_body
 from scaffold.github.deadline import Deadline
-from scaffold.github.session import read_body
+from scaffold.github.watch import Watch, WatchedAdapter
+from scaffold.repository import parse_name
 from scaffold.settings import Settings
 
 _CONNECT = 5.0
 _READ = 10.0
 _REDIRECTS = 4
+_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,41 +57,52 @@ class RawFiles:
             NetworkError: no answer, or none in time.
             RefusedError: a redirect to another host.
         """
-        url = f"{self._base}/{repo}/HEAD/{quote(path)}"
+        if {".", ".."} & set(path.split("/")):
+            return RawFile("missing", repo, path)  # no file has such a name, and a server might look elsewhere
+        url = f"{self._base}/{parse_name(repo)}/HEAD/{quote(path)}"
         for left in (1, 0):
             try:
                 return self._fetch(url, repo, path, etag, deadline)
-            except errors.NetworkError:
-                if not left or deadline.remaining() < 1:
+            except errors.NetworkError as error:
+                if not left or not error.passing or deadline.remaining() < 1:
                     raise
         raise AssertionError("unreachable")
 
     def _fetch(self, url: str, repo: str, path: str, etag: str | None, deadline: Deadline) -> RawFile:
-        base = urlsplit(self._base)
         for _ in range(_REDIRECTS):
-            response = self._get(url, etag, deadline)
-            if response.status_code in (301, 302, 307, 308):
-                url = urljoin(url, response.headers.get("Location", ""))
+            with Watch(deadline):
+                response = self._get(url, etag, deadline)
+                if response.status_code not in (301, 302, 307, 308):
+                    return self._answer(response, url, repo, path, etag, deadline)
                 response.close()
-                parts = urlsplit(url)
-                if (parts.scheme, parts.netloc) != (base.scheme, base.netloc):
-                    raise RefusedError(f"{repo}: sent on to another host ({parts.netloc}), where we do not go")
-                names = parts.path.removeprefix(base.path).strip("/").split("/")
-                if len(names) > 2:
-                    repo = f"{names[0]}/{names[1]}"
-                continue
-            return self._answer(response, url, repo, path, etag, deadline)
+            url, repo = self._moved(url, response.headers.get("Location", ""), repo)
         raise errors.garbled(url, "redirects without end")
+
+    def _moved(self, url: str, location: str, repo: str) -> tuple[str, str]:
+        """The next address and the repository's name in it."""
+        base = urlsplit(self._base)
+        try:
+            url = urljoin(url, location)
+            parts = urlsplit(url)
+        except ValueError:
+            raise errors.garbled(self._base, "an address that is none") from None
+        if (parts.scheme, parts.netloc.lower()) != (base.scheme, base.netloc.lower()):
+            raise RefusedError(f"{repo}: sent on to another host ({parts.netloc}), where we do not go")
+        names = parts.path.removeprefix(base.path).strip("/").split("/")
+        try:
+            return url, str(parse_name("/".join(names[:2])))
+        except ScaffoldError:
+            raise errors.garbled(url, "an address that is no repository's") from None
 
     def _answer(
         self, response: requests.Response, url: str, repo: str, path: str, etag: str | None, deadline: Deadline
     ) -> RawFile:
-        if response.status_code == 304:
-            response.close()
+        body = read_body(response, deadline, url)  # an empty one too: only then is the connection used again
+        if response.status_code == 304 and etag:
             return RawFile("unchanged", repo, path, etag=etag)
-        body = read_body(response, deadline, url)
+        # Files are asked for without a token, so that signing in is no remedy.
         error = errors.from_status(
-            url, response.status_code, response.headers, body[:2000].decode("utf-8", "replace"), signed_in=False
+            url, response.status_code, response.headers, body[:2000].decode("utf-8", "replace"), signed_in=True
         )
         if isinstance(error, NotFoundError):
             return RawFile("missing", repo, path)
@@ -94,7 +110,12 @@ class RawFiles:
             raise error
         if response.status_code != 200:
             raise errors.garbled(url, f"HTTP {response.status_code}")
-        return RawFile("fetched", repo, path, body, response.headers.get("ETag"))
+        if "html" in response.headers.get("Content-Type", "").lower() and _PAGE.match(body):
+            raise errors.garbled(url, "a web page instead of a file")
+        tag = response.headers.get("ETag", "")
+        # It is kept and sent back: only what a tag can look like.
+        usable = tag.isascii() and tag.isprintable() and 0 < len(tag) <= 256
+        return RawFile("fetched", repo, path, body, tag if usable else None)
 
     def _get(self, url: str, etag: str | None, deadline: Deadline) -> requests.Response:
         if deadline.expired:
@@ -110,10 +131,11 @@ class RawFiles:
                 stream=True,
                 allow_redirects=False,
             )
-        except requests.Timeout:
-            raise errors.late(url) from None
+        except ValueError:  # requests looks at a redirect's address before we do
+            raise errors.garbled(self._base, "an address that is none") from None
         except (requests.RequestException, OSError) as error:
-            raise errors.unreachable(url, error) from None
+            late = deadline.expired or isinstance(error, requests.Timeout)
+            raise (errors.late(url) if late else errors.unreachable(url, error)) from None
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -121,4 +143,7 @@ class RawFiles:
             session = self._local.session = requests.Session()
             session.auth = lambda request: request  # anything but None keeps .netrc out
             session.headers["User-Agent"] = "scaffold"
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+            session.mount("https://", WatchedAdapter())
+            session.mount("http://", WatchedAdapter())
         return session

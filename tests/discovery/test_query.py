@@ -25,6 +25,11 @@ def test_what_was_typed_counts_most_and_other_wordings_less(index: sqlite3.Conne
     assert strengths[-1] < strengths[0]
 
 
+def test_in_a_small_index_no_word_alone_stands_for_its_phrase(index: sqlite3.Connection) -> None:
+    assert understand(index, "speech recognition").concepts[0].rare == ()
+    assert understand(index, "speech to text").concepts[0].rare == ()
+
+
 def test_the_rarer_of_two_words_counts_more(index: sqlite3.Connection) -> None:
     common, rare = understand(index, "agents diarize").concepts
     assert common.weight < rare.weight == 1.0
