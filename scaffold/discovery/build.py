@@ -27,7 +27,8 @@ SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE tasks (id TEXT PRIMARY KEY, title TEXT NOT NULL, title_ko TEXT NOT NULL, summary TEXT NOT NULL,
                     related TEXT NOT NULL, templates TEXT NOT NULL);
-CREATE TABLE concepts (id INTEGER PRIMARY KEY, task TEXT REFERENCES tasks, wordings TEXT NOT NULL);
+CREATE TABLE concepts (id INTEGER PRIMARY KEY, task TEXT REFERENCES tasks, part INTEGER NOT NULL,
+                       wordings TEXT NOT NULL);
 CREATE TABLE synonyms (folded TEXT PRIMARY KEY, concept INTEGER NOT NULL REFERENCES concepts, wording TEXT NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE documents (
@@ -93,12 +94,21 @@ def _write_tasks(connection: sqlite3.Connection, catalog: Catalog, concepts: lis
             for task in catalog.tasks.values()
         ],
     )
-    for number, concept in enumerate(concepts):
-        wordings = json.dumps(concept.wordings, ensure_ascii=False)
-        connection.execute("INSERT INTO concepts VALUES (?, ?, ?)", (number, concept.task, wordings))
-        connection.executemany(
-            "INSERT OR IGNORE INTO synonyms VALUES (?, ?, ?)", [(fold(text), number, text) for text in concept.wordings]
-        )
+    connection.executemany(
+        "INSERT INTO concepts VALUES (?, ?, ?, ?)",
+        [
+            (number, concept.task, concept.part, json.dumps(concept.wordings, ensure_ascii=False))
+            for number, concept in enumerate(concepts)
+        ],
+    )
+    shown: dict[str, str] = {}
+    for concept in concepts:
+        for text in concept.wordings:
+            shown.setdefault(fold(text), text)
+    connection.executemany(
+        "INSERT INTO synonyms VALUES (?, ?, ?)",
+        [(folded, number, shown[folded]) for folded, number in by_name(concepts).items()],
+    )
 
 
 def _write_aliases(connection: sqlite3.Connection, store: sqlite3.Connection | None) -> None:

@@ -18,32 +18,50 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """Wordings that mean the same, the usual one first, and the task that they name, if they name one."""
+    """Wordings that mean the same, the usual one first.
+
+    Attributes:
+        task: the task that they name, if they name one.
+        part: whether they name only a part of that task, as `drug discovery` does of graph learning.
+    """
 
     wordings: tuple[str, ...]
     task: str | None = None
+    part: bool = False
 
 
 def all_concepts(tasks: Iterable[Task], glossary: Path = GLOSSARY) -> list[Concept]:
-    """The tasks, then the groups of the glossary. A wording that a task owns stays the task's alone."""
+    """The tasks, then the groups of the glossary. A group that shares a wording with a task is a part of the task.
+
+    The titles and the id of a task are the whole task's alone.
+    """
     import tomllib
 
-    concepts = [Concept(tuple(dict.fromkeys(task.names)), task.id) for task in tasks]
-    owned = {fold(wording) for concept in concepts for wording in concept.wordings}
+    concepts = []
+    whole: set[str] = set()
+    owner: dict[str, str] = {}
+    for task in tasks:
+        concepts.append(Concept(tuple(dict.fromkeys(task.names)), task.id))
+        whole.update(map(fold, (task.title, task.title_ko, task.id)))
+        for name in task.names:
+            owner.setdefault(fold(name), task.id)
     with glossary.open("rb") as file:
         groups = tomllib.load(file)["group"]
     for group in groups:
-        wordings = tuple(text for text in (*group["en"], *group.get("ko", ())) if fold(text) not in owned)
+        texts = [text for text in (*group["en"], *group.get("ko", ())) if fold(text) not in whole]
+        task_id = next((owner[fold(text)] for text in texts if fold(text) in owner), None)
+        # What another task owns stays that task's.
+        wordings = tuple(text for text in texts if owner.get(fold(text), task_id) == task_id)
         if wordings:
-            concepts.append(Concept(wordings))
+            concepts.append(Concept(wordings, task_id, part=task_id is not None))
     return concepts
 
 
 def by_name(concepts: Sequence[Concept]) -> dict[str, int]:
-    """Folded wording → number of its concept. The first that claims a wording has it."""
+    """Folded wording → number of its concept; a part of a task comes before the task."""
     names: dict[str, int] = {}
-    for number, concept in enumerate(concepts):
-        for wording in concept.wordings:
+    for number in sorted(range(len(concepts)), key=lambda number: not concepts[number].part):
+        for wording in concepts[number].wordings:
             names.setdefault(fold(wording), number)
     return names
 

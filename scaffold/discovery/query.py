@@ -143,32 +143,41 @@ def _find(connection: sqlite3.Connection, run: Sequence[str]) -> int | None:
 
 
 def _named(connection: sqlite3.Connection, number: int, typed: str) -> Concept:
-    """A known concept: what was typed counts fully, its title and full forms nearly so, other wordings less."""
-    row = connection.execute("SELECT task, wordings FROM concepts WHERE id = ?", (number,)).fetchone()
-    texts: list[str] = json.loads(row[1])
-    title = words_of(texts[0])
+    """A known concept: what was typed counts fully, what means the same nearly so, the rest of its task less."""
+    task, part, wordings = connection.execute(
+        "SELECT task, part, wordings FROM concepts WHERE id = ?", (number,)
+    ).fetchone()
+    texts: list[str] = json.loads(wordings)
     words = words_of(typed)
-    own_names = {fold(text) for text in (*texts[:2], row[0] or texts[0])}  # the titles and the task's id
-    whole = row[0] is None or fold(typed) in own_names or _short_for(words, title)
     strengths = {words: 1.0}
-    for text in texts:
-        strengths.setdefault(words_of(text), _strength(words, words_of(text), title, whole=whole, task=row[0]))
-    wordings = sorted(
-        (Wording(text, value) for text, value in strengths.items()), key=lambda wording: -wording.strength
-    )
+    if part or task is None:
+        strengths |= {words_of(text): ranking.SAME for text in texts if words_of(text) != words}
+    if task is None:
+        whole = True
+    else:
+        if part:
+            query = "SELECT wordings FROM concepts WHERE task = ? AND NOT part"
+            texts = json.loads(connection.execute(query, (task,)).fetchone()[0])
+        title = words_of(texts[0])
+        own_names = {fold(text) for text in (*texts[:2], task)}  # the titles and the task's id
+        whole = not part and (fold(typed) in own_names or _short_for(words, title))
+        for text in texts:
+            other = words_of(text)
+            strengths.setdefault(other, _strength(words, other, title, whole=whole, part=part))
+    ordered = sorted((Wording(text, value) for text, value in strengths.items()), key=lambda wording: -wording.strength)
     aim = 1.0 if whole else ranking.NARROWER
-    return Concept(typed, tuple(wordings[:_MAX_WORDINGS]), row[0], aim, _rare(connection, words))
+    return Concept(typed, tuple(ordered[:_MAX_WORDINGS]), task, aim, _rare(connection, words))
 
 
-def _strength(typed: str, other: str, title: str, *, whole: bool, task: str | None) -> float:
-    """What another wording of the same concept counts, where one was typed."""
-    if task is None or _short_for(typed, other) or _short_for(other, typed):
+def _strength(typed: str, other: str, title: str, *, whole: bool, part: bool) -> float:
+    """What another wording of a task counts, where one was typed."""
+    if whole:
+        return ranking.SAME if other == title or _short_for(typed, other) else ranking.SYNONYM
+    if _short_for(typed, other) or _short_for(other, typed):
         return ranking.SAME
-    if not whole:
-        # A part of the task was named: the task's other wordings are near it, no more. A Korean one may be the
-        # translation of any of them.
-        return ranking.SYNONYM if has_cjk(typed) else ranking.NEAR
-    return ranking.SAME if other == title else ranking.SYNONYM
+    # A part of the task was named: the task's other wordings are near it, no more. A Korean part that the glossary
+    # does not know may be the translation of any of them.
+    return ranking.SYNONYM if has_cjk(typed) and not part else ranking.NEAR
 
 
 def _rare(connection: sqlite3.Connection, words: str) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 from scaffold import paths
-from scaffold.discovery.catalog import load_catalog
+from scaffold.discovery.catalog import Task, load_catalog
 from scaffold.discovery.concepts import GLOSSARY, all_concepts, by_name
 from scaffold.discovery.words import fold
 
@@ -29,9 +30,22 @@ def test_groups_hold_wordings_of_both_languages_where_they_say_so() -> None:
         assert all(text.isascii() for text in group["en"])
 
 
-def test_a_task_keeps_its_wordings() -> None:
+def test_a_task_keeps_its_wordings_and_its_titles_whole() -> None:
     tasks = load_catalog(paths.catalog_path()).tasks
     concepts = all_concepts(tasks.values())
     names = by_name(concepts)
     for task in tasks.values():
-        assert all(concepts[names[fold(text)]].task == task.id for text in task.names)
+        assert all(concepts[names[fold(text)]].task == task.id for text in task.names if fold(text) in names)
+        assert not any(concepts[names[fold(text)]].part for text in (task.title, task.title_ko, task.id))
+
+
+def test_a_group_that_shares_a_wording_with_a_task_is_a_part_of_it(tmp_path: Path) -> None:
+    glossary = tmp_path / "glossary.toml"
+    glossary.write_text('[[group]]\nen = ["small part"]\nko = ["작은 부분"]\n', encoding="utf-8")
+    task = Task("whole", "Whole", "전체", "All of it.", ("small part", "other part"), (), ())
+    concepts = all_concepts([task], glossary)
+    names = by_name(concepts)
+    part = concepts[names["작은부분"]]
+    assert (part.task, part.part) == ("whole", True)
+    assert concepts[names["smallpart"]] is part
+    assert concepts[names["otherpart"]].part is False
