@@ -107,10 +107,6 @@ class ListStore:
         """The lists, `owner/name`, in the order in which they were first synced."""
         return [row[0] for row in self._db.execute("SELECT repo FROM lists ORDER BY id")]
 
-    def list_description(self, repo: str) -> str | None:
-        """A list's first words about itself."""
-        return self._text("SELECT description FROM lists WHERE repo = ?", repo)
-
     def moved_to(self, repo: str) -> str | None:
         """Where a list says that it has moved to."""
         return self._text("SELECT moved_to FROM lists WHERE repo = ?", repo)
