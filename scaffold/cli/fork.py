@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scaffold.cli.clone import LOCK_NAME, explain, progress
 from scaffold.cli.output import Output, output_options
 from scaffold.errors import PartialError, ScaffoldError
 
@@ -53,10 +54,10 @@ def command(output: Output, repository: str, cloning: bool, organization: str | 
         "fork": {"repo": fork.repo, "parent": fork.parent, "url": fork.url, "status": fork.status, "path": path}
     }
     output.emit(document, lambda: _show(output, fork, path, cloning=cloning))
-    if reference is None or reference.error is None:
+    if reference is None:
         return 0
-    output.error(ScaffoldError(f"{fork.repo}: {reference.error}", hint=reference.hint))
-    # The fork was made, its clone was not.
+    explain(output, [reference])
+    # The fork is there, its clone is not.
     return PartialError.exit_code if reference.status == "failed" else 0
 
 
@@ -81,7 +82,6 @@ def _fork(repository: str, settings: Settings, organization: str | None, waiting
 
 def _clone(fork: Fork, settings: Settings, directory: Path, output: Output, waiting: _Waiting) -> Reference:
     """The fork on the disk. What keeps it from getting there comes back as a failed reference: the fork is made."""
-    from scaffold.cli.clone import LOCK_NAME, progress
     from scaffold.github.forks import FORK_SECONDS
     from scaffold.references.clone import CloneJob
     from scaffold.references.fork import bring_fork

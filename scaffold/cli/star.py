@@ -27,8 +27,9 @@ def command(output: Output, repositories: tuple[str, ...], remove: bool) -> int:
     stars: list[Star] = []
     try:
         _put(repositories, output, stars, remove=remove)
-    except (ScaffoldError, KeyboardInterrupt):
-        # Also then the document says what has been done.
+    except (ScaffoldError, KeyboardInterrupt) as error:
+        # Also then the document says what has been done, and what has not.
+        _fail_rest(repositories, stars, error)
         output.emit({"stars": [star.to_json() for star in stars]}, lambda: None)
         raise
     output.emit({"stars": [star.to_json() for star in stars]}, lambda: _show(output, stars))
@@ -46,6 +47,14 @@ def _put(repositories: Sequence[str], output: Output, stars: list[Star], *, remo
         stars.append(done)
         if len(repositories) > 1 and output.as_json:
             output.note(f"{done.repo}: {done.status}")
+
+
+def _fail_rest(repositories: Sequence[str], stars: list[Star], error: BaseException) -> None:
+    from scaffold.github.stars import Star
+
+    failure = error if isinstance(error, ScaffoldError) else ScaffoldError("interrupted")
+    reached = {star.repo.casefold() for star in stars}
+    stars.extend(Star(repo, "failed", failure) for repo in repositories if repo.casefold() not in reached)
 
 
 def _show(output: Output, stars: Sequence[Star]) -> None:
