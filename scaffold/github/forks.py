@@ -179,7 +179,7 @@ class _Forking:
             error.hint = error.hint or "Set GITHUB_TOKEN to a personal access token: an app's has no account."
             raise
         login = told.get("login") if isinstance(told, dict) else None
-        return self._name({"full_name": f"{login or ''}/fork"}).owner
+        return self._name({"full_name": f"{login}/fork" if isinstance(login, str) else None}).owner
 
     def _repository(self, name: RepositoryName) -> dict[str, Any]:
         try:
