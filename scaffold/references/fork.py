@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from scaffold.errors import NotFoundError
+from scaffold.errors import NotFoundError, ScaffoldError
 from scaffold.references.bring import CloneJob
 from scaffold.references.clone import clone_all
 from scaffold.references.reference import Reference
@@ -67,3 +67,5 @@ def _wait_for_content(
             on_wait(repo, passed)
             time.sleep(min(pause, limit - passed))
             pause = min(2 * pause, _LONGEST_PAUSE)
+        except ScaffoldError:
+            return
