@@ -131,6 +131,12 @@ class _Forking:
             name = self._name(told)
             if name.owner.casefold() != target.owner.casefold():
                 raise errors.garbled(self._github.settings.api_url, "another owner's fork")
+        except AuthError as error:
+            if organization:
+                error.hint = (
+                    f"{error.hint or ''} {organization} must be an organisation that lets you make repositories."
+                )
+            raise
         except NetworkError as error:
             # The answer is lost, not necessarily the fork: look for it, and never ask again blindly.
             fork = self._came(target, min(self._limit, _UNCLEAR_SECONDS))

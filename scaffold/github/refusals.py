@@ -43,7 +43,8 @@ def is_write(method: str | None, url: str) -> bool:
 
 def no_token(need: _Need) -> TokenError:
     """Nobody is signed in."""
-    return TokenError(f"to {need.verb} you must be signed in", hint=f"Set GITHUB_TOKEN to {_tokens(need)}.")
+    hint = f"Sign in with `gh auth login`, or set GITHUB_TOKEN to {_tokens(need)}."
+    return TokenError(f"to {need.verb} you must be signed in", hint=hint)
 
 
 def disabled(name: object) -> AuthError:

@@ -84,6 +84,10 @@ def test_an_organisation_can_get_the_fork(server: GitHubServer, me: Account) -> 
     assert _fork(server, organization="team").status == "existing"
     with pytest.raises(RefusedError):
         _fork(server, organization="--evil")
+    server.fail(status=404, method="POST")
+    with pytest.raises(AuthError) as raised:
+        _fork(server, organization="nobody")
+    assert "nobody must be an organisation" in _lines(raised.value)
 
 
 def test_another_repository_of_that_name_is_named_and_left_alone(server: GitHubServer, me: Account) -> None:
