@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -315,6 +317,10 @@ def test_another_host_gets_neither_the_fork_nor_the_token(server: GitHubServer, 
 
 def test_who_the_user_is_stays_out_of_the_cache(server: GitHubServer, me: Account, isolated: Path) -> None:
     _fork(server)
-    files = [path.read_bytes() for path in isolated.rglob("*") if path.is_file()]
-    assert files
-    assert not any(b"private@example.invalid" in content or TOKEN.encode() in content for content in files)
+    (path,) = isolated.joinpath("http").glob("answers-*")
+    with sqlite3.connect(path) as connection:
+        rows = [value for (value,) in connection.execute("SELECT value FROM responses")]
+    kept = [base64.b64decode(json.loads(value)["_content"]).decode() for value in rows]
+    assert any("two/nlp-kit" in content for content in kept)
+    assert not any("private@example.invalid" in content for content in kept)
+    assert not any(TOKEN in content for content in [*rows, *kept])

@@ -113,7 +113,7 @@ def test_what_would_fail_for_all_is_asked_once(
         ({"status": 409, "body": '{"message": "Odd"}'}, ScaffoldError, "GitHub refused the star for two/nlp-kit: Odd"),
         ({"status": 200}, NetworkError, "means nothing"),
         ({"status": 302, "headers": {"Location": "/x"}}, NetworkError, "means nothing"),
-        ({"status": 304}, NetworkError, "means nothing"),
+        ({"status": 304, "body": ""}, NetworkError, "means nothing"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_one_is_told_of_that_one(
