@@ -20,7 +20,7 @@ from scaffold.repository import check_ref, parse_name
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _NEXT_SHOWN = 3
-_LOCK_NAME = "references.lock"
+LOCK_NAME = "references.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Request:
 @click.option("--from", "listed", metavar="FILE", help="Read names from a file, one a line; - is standard input.")
 @click.option("--search", "query", metavar="QUERY", help="The best projects that a search finds.")
 @click.option("--top", metavar="N", type=click.IntRange(1, 100), default=3, show_default=True, help="How many of them.")
-@click.option("--locked", is_flag=True, help=f"Bring exactly the commits that {_LOCK_NAME} pins.")
+@click.option("--locked", is_flag=True, help=f"Bring exactly the commits that {LOCK_NAME} pins.")
 @click.option(
     "--dir", "directory", metavar="DIR", type=click.Path(path_type=Path), default="references", show_default=True
 )
@@ -98,10 +98,10 @@ def bring(request: Request, output: Output) -> list[Reference]:
     from scaffold.settings import load_settings, with_gh_token
 
     settings = with_gh_token(load_settings())
-    with _progress(output) as (on_progress, on_done):
+    with progress(output) as (on_progress, on_done):
         job = CloneJob(
             directory=request.directory,
-            lock_path=Path(_LOCK_NAME),
+            lock_path=Path(LOCK_NAME),
             settings=settings,
             jobs=request.jobs,
             full=request.full,
@@ -160,7 +160,7 @@ def _show(output: Output, references: Sequence[Reference]) -> None:
     commands = [f"ls {shlex.quote(path)}" for path in here[:_NEXT_SHOWN]]
     output.next_steps([*commands, f"git -C {shlex.quote(here[0])} log -1"])
     output.line()
-    output.line(f"Their commits are pinned in {_LOCK_NAME}: `scaffold clone --locked` brings the same ones elsewhere.")
+    output.line(f"Their commits are pinned in {LOCK_NAME}: `scaffold clone --locked` brings the same ones elsewhere.")
 
 
 def explain(output: Output, references: Sequence[Reference]) -> None:
@@ -179,7 +179,7 @@ Progress = tuple[Callable[[str, str, int, int], None] | None, Callable[[Referenc
 
 
 @contextlib.contextmanager
-def _progress(output: Output) -> Iterator[Progress]:
+def progress(output: Output) -> Iterator[Progress]:
     """What to call on progress: bars on stderr at a terminal, one line for each that ends otherwise."""
     if not sys.stderr.isatty():
         yield None, lambda reference: output.note(f"{reference.repo}: {reference.status}")

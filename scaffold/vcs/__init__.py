@@ -6,12 +6,13 @@ Every command is a list of fixed options, then `--`, then operands that were che
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scaffold.errors import NotFoundError, ScaffoldError
-from scaffold.repository import check_ref, is_commit
+from scaffold.errors import NotFoundError, RefusedError, ScaffoldError
+from scaffold.repository import check_ref, is_commit, same_address, shown
 from scaffold.settings import Settings
 from scaffold.vcs.environment import NOBODY
 from scaffold.vcs.errors import explain
@@ -112,6 +113,25 @@ class Repositories:
         move = ["reset", "--quiet", "--keep"] if on_branch else ["checkout", "--detach", "--quiet"]
         self._git([*move, _WANTED], folder=folder, what=str(folder))
         return self.head_commit(folder) or wanted.commit
+
+    def add_upstream(self, url: str, folder: Path, on_progress: Progress | None = None) -> None:
+        """Have a clone know another repository as its remote `upstream`, and bring that one's branches.
+
+        Raises:
+            RefusedError: `upstream` is something else already.
+            ScaffoldError: as `clone`.
+        """
+        known = self._answer(folder, "config", "--local", "--get", "remote.upstream.url")
+        if known is None:
+            self._git(["remote", "add"], ["upstream", url], folder=folder, what=url)
+        elif not same_address(known, url):
+            raise RefusedError(
+                f"{folder}: its remote upstream is {shown(known)}, not {url}",
+                hint=f"rename that remote: git -C {shlex.quote(str(folder))} remote rename upstream NAME",
+            )
+        shallow = self._answer(folder, "rev-parse", "--is-shallow-repository") == "true"
+        branches = "+refs/heads/*:refs/remotes/upstream/*"
+        self._fetch(url, folder, [branches], shallow=shallow, on_progress=on_progress)
 
     def find_remote(self, url: str, ref: str | None = None) -> RemoteRef:
         """What a remote offers under a branch, tag or commit, or as its default, at the cost of one ref listing.
