@@ -184,4 +184,8 @@ def _table(document: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _texts(value: object) -> list[str]:
-    return [plain(item, 1000) for item in value[:_MAX_ITEMS] if isinstance(item, str)] if isinstance(value, list | tuple) else []
+    return (
+        [plain(item, 1000) for item in value[:_MAX_ITEMS] if isinstance(item, str)]
+        if isinstance(value, list | tuple)
+        else []
+    )

@@ -103,7 +103,7 @@ class Folder:
         if inside is None:
             return b""
         try:
-            with inside.open("rb", opener=_opener) as file:
+            with open(inside, "rb", opener=_opener) as file:
                 return file.read(size)
         except OSError:
             return b""
@@ -161,7 +161,7 @@ class Folder:
             return None
         limit = min(limit, self._left)
         try:
-            with inside.open("rb", opener=_opener) as file:
+            with open(inside, "rb", opener=_opener) as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     self.skip(path, "not a regular file")
                     return None

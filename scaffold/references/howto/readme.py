@@ -10,7 +10,7 @@ from scaffold.references.howto.files import Folder, plain
 
 _MAX_TEXT = 300_000
 _MAX_LINE = 2000
-_NAMES = ("README.md", "README.rst", "README", "README.txt", "README.markdown", "README_en.md", "README.ipynb.md")
+_NAMES = ("README.md", "README.rst", "README", "README.txt", "README.markdown", "README_en.md", "README.org")
 _RST_LINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}\s*$")
 _RST_CODE = re.compile(r"\.\. (?:code-block|code|sourcecode|highlight)::\s*(\S*)\s*$")
 

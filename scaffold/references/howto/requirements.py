@@ -18,7 +18,10 @@ from scaffold.references.howto.files import Folder, plain
 _MAX_LINES = 3000
 _MAX_LINE = 1000
 _MAX_INCLUDES = 8
-_OPTION = re.compile(r"(-r|--requirement|-e|--editable|-f|--find-links|-i|--(?:extra-)?index-url)(?:[ \t]*=[ \t]*|[ \t]+|(?<=-[a-z]))(\S.*)")
+_OPTION = re.compile(
+    r"(-r|--requirement|-e|--editable|-f|--find-links|-i|--(?:extra-)?index-url)"
+    r"(?:[ \t]*=[ \t]*|[ \t]+|(?<=-[a-z]))(\S.*)"
+)
 _EGG = re.compile(r"[#&]egg=([A-Za-z0-9][A-Za-z0-9._-]*)")
 _CONDA = re.compile(r"(?:[\w./-]+::)?([A-Za-z0-9][\w.-]*)[ \t]*(.*)")
 _CONDA_NAMES = {"pytorch": "torch", "pytorch-gpu": "torch", "tensorflow-gpu": "tensorflow", "opencv": "opencv-python"}

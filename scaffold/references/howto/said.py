@@ -12,7 +12,20 @@ from scaffold.references.howto.readme import Block, Readme
 _MAX_INSTALL = 6
 _MAX_USAGE = 8
 _MAX_COMMAND = 400
-_SHELLS = {"bash", "sh", "shell", "console", "zsh", "cmd", "terminal", "shell-session", "shellsession", "bat", "powershell", "commandline"}
+_SHELLS = {
+    "bash",
+    "sh",
+    "shell",
+    "console",
+    "zsh",
+    "cmd",
+    "terminal",
+    "shell-session",
+    "shellsession",
+    "bat",
+    "powershell",
+    "commandline",
+}
 _PYTHON = {"python", "py", "python3", "pycon"}
 _INSTALL = re.compile(
     r"instal|set-?\s?up|requirement|prerequisite|dependenc|environment|preparation|설치|준비|환경|요구|安装|环境|依赖|配置|安裝|環境|インストール|セットアップ|準備",
@@ -26,17 +39,20 @@ _USAGE = re.compile(
 # What a command may begin with. Everything else in a README's code is output, configuration or another language.
 _PROGRAMS = frozenset(
     (
-        "python python3 pip pip3 uv uvx poetry pdm pipenv pixi conda mamba micromamba make docker docker-compose torchrun "
-        "accelerate deepspeed jupyter streamlit gradio uvicorn flask pytest tox bash sh cmake ninja npm npx yarn cargo go "
-        "horovodrun mpirun ray mlflow dvc huggingface-cli hf kaggle apt apt-get brew export CUDA_VISIBLE_DEVICES"
+        "python python3 pip pip3 uv uvx poetry pdm pipenv pixi conda mamba micromamba make docker docker-compose "
+        "torchrun accelerate deepspeed jupyter streamlit gradio uvicorn flask pytest tox bash sh cmake ninja npm npx "
+        "yarn cargo go horovodrun mpirun ray mlflow dvc huggingface-cli hf kaggle apt apt-get brew export"
     ).split()
 )
 _INSTALLERS = re.compile(
-    r"(?:(?:python3?(?:\.\d+)?|py) -m )?(?:pip3?|uv pip) install\b|(?:uv (?:sync|venv|add)|poetry install|pdm install|pipenv install|pixi install)\b"
-    r"|(?:conda|mamba|micromamba) (?:env )?(?:create|install|activate)\b|python3? -m venv\b|(?:apt|apt-get|brew) install\b|python3? setup\.py (?:install|develop|build)"
+    r"(?:(?:python3?(?:\.\d+)?|py) -m )?(?:pip3?|uv pip) install\b"
+    r"|(?:uv (?:sync|venv|add)|poetry install|pdm install|pipenv install|pixi install)\b"
+    r"|(?:conda|mamba|micromamba) (?:env )?(?:create|install|activate)\b|python3? -m venv\b"
+    r"|(?:apt|apt-get|brew) install\b|python3? setup\.py (?:install|develop|build)"
 )
+_PROSE = frozenset("a an be get in into it or sure that the this to up use your".split())
 _ASSIGNED = re.compile(r"(?:[A-Z_][A-Z0-9_]*=[\w./:,-]*\s+)+")
-_PROMPT = re.compile(r"(?:\([\w.-]{1,40}\)\s*)?(?:[\w.@~:/-]{0,60})?[$%#❯➜]\s+|>>> |> ")
+_PROMPT = re.compile(r"(?:\([\w.-]{1,40}\)\s*)?(?:[\w.@~:/-]{0,60})?[$%❯➜]\s+|>>> |> ")
 # A pipe, a second command, a substitution or a redirection: what it does is not what it seems to begin with.
 _HIDES = re.compile(r"[|;`<>]|\$\(|(?<!&)&(?!&)")
 
@@ -61,7 +77,9 @@ def read_said(readme: Readme, own: frozenset[str] = frozenset()) -> Said:
     seen: set[str] = set()
     by_heading: dict[str, int] = {}
     for block in readme.blocks:
-        heading = next((title for title in reversed(block.headings) if _USAGE.search(title) or _INSTALL.search(title)), "")
+        heading = next(
+            (title for title in reversed(block.headings) if _USAGE.search(title) or _INSTALL.search(title)), ""
+        )
         title = plain(block.headings[-1], 60) if block.headings else None
         for text in commands_in(block, own):
             if text in seen:
@@ -143,5 +161,15 @@ def _begins(part: str, own: frozenset[str]) -> bool:
         return False
     known = first in _PROGRAMS or first in own or re.fullmatch(r"python3?\.\d+", first) is not None
     is_own_script = words[0].startswith("./") and re.fullmatch(r"[\w./-]{1,100}", first) is not None
-    # "python is a language" is prose.
-    return (known and (len(words) > 1 or first in own or first == "make")) or is_own_script
+    if first in own or is_own_script:
+        return True
+    return known and (len(words) > 1 or first == "make") and not _is_prose(words)
+
+
+def _is_prose(words: list[str]) -> bool:
+    """ "python is a language", "make sure that", "go to the page": a sentence, not a command."""
+    if words[0] in ("make", "go"):
+        return any(word in _PROSE for word in words[1:])
+    if words[0].startswith("python"):
+        return not re.search(r"^-|[./]", words[1])
+    return words[-1].endswith((".", ":", ",")) and len(words) > 3 and words[-1] != "."

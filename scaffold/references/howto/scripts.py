@@ -17,12 +17,20 @@ _MAX_SOURCE = 300_000
 _NOT_SCRIPTS = {"setup.py", "conftest.py", "__init__.py", "hubconf.py", "versioneer.py", "noxfile.py", "tasks.py"}
 _FIRST = ("train", "main", "run", "demo", "app", "generate", "sample", "inference", "predict", "test", "eval")
 _TF1 = re.compile(r"(?:tf|tensorflow)\.(?:Session|placeholder|contrib|app\.run|get_variable|flags\.FLAGS)")
-_PY2 = re.compile(r"^[ \t]*(?:print[ \t]+[\"'\w%]|exec[ \t]+[\"'\w]|except[ \t]+\w[\w.]*[ \t]*,[ \t]*\w+[ \t]*:|raise[ \t]+\w+[ \t]*,)", re.MULTILINE)
+_PY2 = re.compile(
+    r"^[ \t]*(?:print[ \t]+[\"'\w%]|exec[ \t]+[\"'\w]|raise[ \t]+\w+[ \t]*,"
+    r"|except[ \t]+\w[\w.]*[ \t]*,[ \t]*\w+[ \t]*:)",
+    re.MULTILINE,
+)
 # The version that no longer has a module: "What's New in Python 3.12" and "3.13", the sections on what was removed.
 _REMOVED = {
     **dict.fromkeys(("asynchat", "asyncore", "distutils", "imp", "smtpd"), (3, 12)),
-    **dict.fromkeys(("aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr", "mailcap", "msilib", "nis"), (3, 13)),
-    **dict.fromkeys(("nntplib", "ossaudiodev", "pipes", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"), (3, 13)),
+    **dict.fromkeys(
+        ("aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr", "mailcap", "msilib", "nis"), (3, 13)
+    ),
+    **dict.fromkeys(
+        ("nntplib", "ossaudiodev", "pipes", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"), (3, 13)
+    ),
 }
 # setuptools brings its own distutils.
 _GIVEN_BACK = {"distutils"}
@@ -127,7 +135,9 @@ def _asks_for_cuda(node: ast.AST) -> str | None:
 
 
 def _is_cuda(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(re.match(r"cuda(:\d+)?$", node.value))
+    return (
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(re.match(r"cuda(:\d+)?$", node.value))
+    )
 
 
 def _script(name: str, nodes: list[ast.AST]) -> Script:
