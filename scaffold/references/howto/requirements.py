@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
@@ -163,7 +163,8 @@ def conda_needs(items: object, source: str, python: tuple[int, int]) -> tuple[Ne
         if isinstance(item, dict) and isinstance(item.get("pip"), list):
             lines = [line for line in item["pip"][:_MAX_LINES] if isinstance(line, str)]
             more = parse_requirements("\n".join(lines), source, python)
-            needs.needed += more.needed
+            # conda's pip installs them into conda's Python.
+            needs.needed += [replace(need, conda=True) for need in more.needed]
             needs.unread += more.unread
             needs.links += more.links
             needs.editable_self |= more.editable_self

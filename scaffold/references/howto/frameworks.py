@@ -1,0 +1,78 @@
+"""What a repository builds on: from what it declares, else from what its scripts import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scaffold.references.howto.model import Framework
+from scaffold.references.howto.requirements import Needed
+
+_MAX_FRAMEWORKS = 8
+# Distribution names by what they are called in an answer, the ones that say most first.
+_FRAMEWORKS = {
+    "torch": "torch",
+    "tensorflow": "tensorflow",
+    "tensorflow-gpu": "tensorflow",
+    "tensorflow-cpu": "tensorflow",
+    "tensorflow-macos": "tensorflow",
+    "tf-nightly": "tensorflow",
+    "jax": "jax",
+    "jaxlib": "jax",
+    "flax": "flax",
+    "keras": "keras",
+    "paddlepaddle": "paddlepaddle",
+    "paddlepaddle-gpu": "paddlepaddle",
+    "mxnet": "mxnet",
+    "mlx": "mlx",
+    "transformers": "transformers",
+    "diffusers": "diffusers",
+    "pytorch-lightning": "pytorch-lightning",
+    "lightning": "pytorch-lightning",
+    "vllm": "vllm",
+    "ultralytics": "ultralytics",
+    "detectron2": "detectron2",
+    "sentence-transformers": "sentence-transformers",
+    "langchain": "langchain",
+    "llama-index": "llama-index",
+    "scikit-learn": "scikit-learn",
+    "xgboost": "xgboost",
+    "lightgbm": "lightgbm",
+    "spacy": "spacy",
+    "onnxruntime": "onnxruntime",
+    "onnxruntime-gpu": "onnxruntime",
+    "gymnasium": "gymnasium",
+    "gym": "gym",
+    "stable-baselines3": "stable-baselines3",
+}
+# Modules that are called otherwise than their distribution.
+_MODULES = {
+    "sklearn": "scikit-learn",
+    "paddle": "paddlepaddle",
+    "pytorch_lightning": "pytorch-lightning",
+    "sentence_transformers": "sentence-transformers",
+    "llama_index": "llama-index",
+    "stable_baselines3": "stable-baselines3",
+}
+_ORDER = {name: place for place, name in enumerate(dict.fromkeys(_FRAMEWORKS.values()))}
+
+
+def find_frameworks(needed: list[Needed], imports: Mapping[str, str], own: str | None) -> tuple[Framework, ...]:
+    """The known frameworks among the requirements, or among the imports where no requirement is one.
+
+    Args:
+        needed: what is declared; the first mention of a name counts.
+        imports: modules that the scripts import, with the file.
+        own: the repository's own distribution name, which it does not build on.
+    """
+    found: dict[str, Framework] = {}
+    for item in needed:
+        name = _FRAMEWORKS.get(item.name)
+        if name and item.name != own and (name not in found or not found[name].wanted):
+            found[name] = Framework(name, str(item.wanted) or None, item.source)
+    if not found:
+        for module, source in imports.items():
+            distribution = _MODULES.get(module, module)
+            name = _FRAMEWORKS.get(distribution)
+            if name and distribution != own:
+                found.setdefault(name, Framework(name, None, source))
+    return tuple(sorted(found.values(), key=lambda item: _ORDER[item.name])[:_MAX_FRAMEWORKS])
