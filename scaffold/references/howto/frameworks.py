@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from scaffold.references.howto.model import Framework
@@ -56,11 +57,14 @@ _MODULES = {
 _ORDER = {name: place for place, name in enumerate(dict.fromkeys(_FRAMEWORKS.values()))}
 
 
-def find_frameworks(needed: list[Needed], imports: Mapping[str, str], own: str | None) -> tuple[Framework, ...]:
+def find_frameworks(
+    needed: list[Needed], images: list[tuple[str, str]], imports: Mapping[str, str], own: str | None
+) -> tuple[Framework, ...]:
     """The known frameworks among the requirements, or among the imports where no requirement is one.
 
     Args:
         needed: what is declared; the first mention of a name counts.
+        images: what its Dockerfile starts from, with the file.
         imports: modules that the scripts import, with the file.
         own: the repository's own distribution name, which it does not build on.
     """
@@ -69,6 +73,11 @@ def find_frameworks(needed: list[Needed], imports: Mapping[str, str], own: str |
         name = _FRAMEWORKS.get(item.name)
         if name and item.name != own and (name not in found or not found[name].wanted):
             found[name] = Framework(name, str(item.wanted) or None, item.source)
+    for source, image in images:
+        match = re.match(r"(?:[\w.-]+/)*(pytorch|tensorflow):(\d+\.\d+)", image)
+        if match and not found:
+            name = {"pytorch": "torch"}.get(match[1], match[1])
+            found[name] = Framework(name, f"=={match[2]}.*", source)
     if not found:
         for module, source in imports.items():
             distribution = _MODULES.get(module, module)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from scaffold.hardware.machine import GIB
-from scaffold.references.howto.model import MemoryHint
+from scaffold.references.howto.model import MemoryHint, MemoryKind
 from scaffold.references.howto.readme import Readme
 
 _MAX_HINTS = 4
@@ -28,7 +27,7 @@ _ASKS = re.compile(
 _TOLD = re.compile(
     r"\bwe (?:train|use|test|ran|run|evaluat)"
     r"|(?:were|was|is|are|been) (?:trained|tested|run|evaluated|conducted|measured)"
-    r"|\btrained on|\btested on|dataset|disk|storage|download|checkpoint size|file size|bandwidth|\bsaves?\b|\breduc",
+    r"|\btrained on|\btested on|dataset|disk|storage|download|checkpoint size|file size|bandwidth|\bnot\b|n't|\bif\b|instead|naive|out.of.memory|\bsaves?\b|\breduc",
     re.IGNORECASE,
 )
 
@@ -49,7 +48,7 @@ def _from_sentence(sentence: str, source: str) -> MemoryHint | None:
     if len(sentence) > 500 or not _ASKS.search(sentence) or _TOLD.search(sentence):
         return None
     sizes = _sizes(sentence)
-    kind: Literal["gpu", "main"]
+    kind: MemoryKind
     if _GPU.search(sentence) or (_CARD.search(sentence) and not re.search(r"\bram\b", sentence, re.IGNORECASE)):
         kind = "gpu"
     elif _MAIN.search(sentence) and not _CARD.search(sentence):
@@ -78,7 +77,7 @@ def _hint(title: str, cells: list[str], source: str) -> list[MemoryHint]:
     unit = re.search(r"\b(GB|GiB|MB|MiB)\b", title, re.IGNORECASE)
     if not _asks_in_heading(title):
         return []
-    kind: Literal["gpu", "main"] = "gpu" if _GPU.search(title) else "main"
+    kind: MemoryKind = "gpu" if _GPU.search(title) else "main"
     if unit:
         cells = [
             f"{cell} {unit[1]}" if re.fullmatch(r"[~<>≈ ]*\d{1,5}(?:\.\d{1,2})?", cell) else cell for cell in cells

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 Kind = Literal["library", "package", "scripts", "conda", "notebooks", "docker", "unknown"]
 Tool = Literal["pip", "uv", "poetry", "pdm", "pipenv", "pixi", "conda", "docker", "readme"]
+MemoryKind = Literal["gpu", "main"]
 Fit = Literal["yes", "no", "unknown"]
 
 
@@ -106,7 +107,7 @@ class Reason:
 class MemoryHint:
     """Memory that its README names, in bytes: the smallest and the largest figure of one sentence or table."""
 
-    kind: Literal["gpu", "main"]
+    kind: MemoryKind
     least_bytes: int
     most_bytes: int
     text: str

@@ -6,14 +6,16 @@ import re
 from dataclasses import replace
 
 from scaffold.hardware.machine import Machine, gigabytes
+from scaffold.references.howto.docker import base_images
 from scaffold.references.howto.files import Folder
 from scaffold.references.howto.memory import read_memory
-from scaffold.references.howto.model import Fit, HardwareNeeds, MemoryHint, Reason
+from scaffold.references.howto.model import Fit, HardwareNeeds, MemoryHint, MemoryKind, Reason
 from scaffold.references.howto.readme import Readme
 from scaffold.references.howto.requirements import Needs
 from scaffold.references.howto.scripts import Sources
 
 _MAX_REASONS = 4
+_KINDS: tuple[MemoryKind, ...] = ("gpu", "main")
 # Nothing in these runs or installs without CUDA.
 _HARD = re.compile(
     r"cupy(?:-.*)?|flash-attn|apex|pycuda|faiss-gpu.*|tensorrt(?:-.*)?|nvidia-dali.*|nvidia-apex|spconv-cu\d+"
@@ -39,10 +41,10 @@ _NO_NEED = re.compile(
     r"(?:no gpu (?:is )?(?:required|needed|necessary)|(?:do(?:es)?n't|do(?:es)? not) (?:require|need) (?:an? )?gpu"
     r"|without (?:an?y? )?gpus?\b"
     r"|\b(?:runs?|works?|running|train\w*|inference) (?:\w+ ){0,3}on (?:an? |your |the )?cpus?\b"
-    r"|cpu[ -]only)",
+    r")",
     re.IGNORECASE,
 )
-_BUT_NOT = re.compile(r"\bnot\b|n't|slow(?! down)|\bnever\b|cannot|unsupported", re.IGNORECASE)
+_BUT_NOT = re.compile(r"\bnot\b|n't|slow|fast|compared|message|\bnever\b|cannot|unsupported", re.IGNORECASE)
 
 
 def read_needs(
@@ -58,11 +60,14 @@ def read_needs(
         machine: the machine that it is to run on, `None` where that is not known.
     """
     hard, soft = _declared(needs)
-    docker = folder.text("Dockerfile") if folder.has("Dockerfile") else None
-    if docker and (match := re.search(r"(?im)^\s*FROM\s+(?:--\S+\s+)?(\S*nvidia\S*|\S*cuda\S*)", docker)):
-        soft.append(Reason(f"its Dockerfile starts from {match[1][:80]}", "Dockerfile"))
+    soft += [
+        Reason(f"its {path} starts from {image}", path)
+        for path, image in base_images(folder)
+        if re.search("nvidia|cuda", image)
+    ]
     without: list[Reason] = []
-    for _, sentence in readme.sentences if readme else ():
+    runs = bool(needs.needed or sources.scripts or sources.imports)
+    for _, sentence in readme.sentences if readme and runs else ():
         assert readme is not None
         if _NO_NEED.search(sentence) and not _BUT_NOT.search(_NO_NEED.sub("", sentence)):
             without.append(Reason(f"“{sentence[:160]}”", readme.path))
@@ -100,16 +105,13 @@ def _fit(needs: HardwareNeeds, machine: Machine | None) -> tuple[Fit, str | None
         if card is not None and card.vendor == "amd":
             return "unknown", "it needs CUDA, and whether it runs on an AMD GPU can't be told"
         return "no", f"it needs an NVIDIA GPU, and this machine has {_has(machine)}"
-    fits: Fit = "yes" if needs.needs_cuda is not None else "unknown"
-    why = None
-    for hint in needs.memory:
-        told, reason = _memory_fit(hint, machine)
-        if told == "no" and not (hint.kind == "gpu" and needs.needs_cuda is False):
-            return told, reason
-        if told == "unknown" or why is None:
-            fits, why = (told if fits != "unknown" or needs.needs_cuda is None else fits), reason
-    if why is not None:
-        return fits, why
+    told = [_memory_fit(kind, [hint for hint in needs.memory if hint.kind == kind], machine) for kind in _KINDS]
+    known = [fit for fit in told if fit is not None]
+    for wanted in ("no", "unknown", "yes"):
+        for fits, why in known:
+            if fits == wanted:
+                # Without a GPU it runs as well: what it takes of one decides nothing.
+                return ("unknown" if fits == "no" and needs.needs_cuda is False else fits), why
     if needs.needs_cuda:
         return "yes", f"it needs CUDA, and this machine has {_has(machine)}; how much memory it takes is not said"
     if needs.needs_cuda is False:
@@ -119,23 +121,25 @@ def _fit(needs: HardwareNeeds, machine: Machine | None) -> tuple[Fit, str | None
     return "unknown", None
 
 
-def _memory_fit(hint: MemoryHint, machine: Machine) -> tuple[Fit, str]:
+def _memory_fit(kind: MemoryKind, hints: list[MemoryHint], machine: Machine) -> tuple[Fit, str] | None:
+    """Below the smallest figure is too little, from the largest one on enough, between them it depends."""
+    if not hints:
+        return None
     card = machine.primary
-    on_card = hint.kind == "gpu"
+    on_card = kind == "gpu"
     there = (card.process_memory_bytes if card else None) if on_card else machine.usable_memory_bytes
     what = "GPU memory" if on_card else "memory"
-    asked = gigabytes(hint.least_bytes)
-    if hint.most_bytes > hint.least_bytes:
-        asked += f" to {gigabytes(hint.most_bytes)}"
+    least, most = min(hint.least_bytes for hint in hints), max(hint.most_bytes for hint in hints)
+    asked = gigabytes(least) if gigabytes(least) == gigabytes(most) else f"{gigabytes(least)} to {gigabytes(most)}"
     if on_card and card is None:
-        return "no", f"its README asks for {asked} of {what}, and this machine has no GPU"
+        return "no", f"its README names {asked} of {what}, and this machine has no GPU"
     if there is None:
-        return "unknown", f"its README asks for {asked} of {what}; how much there is is unknown"
-    told = f"its README asks for {asked} of {what}, and there is {gigabytes(there)}"
+        return "unknown", f"its README names {asked} of {what}; how much there is is unknown"
+    told = f"its README names {asked} of {what}, and there is {gigabytes(there)}"
     # What is sold as 24 GB reports a little less.
-    if there < 0.92 * hint.least_bytes:
+    if there < 0.92 * least:
         return "no", told
-    return ("yes" if there >= 0.92 * hint.most_bytes else "unknown"), told
+    return ("yes" if there >= 0.92 * most else "unknown"), told
 
 
 def _has(machine: Machine) -> str:

@@ -7,13 +7,14 @@ import re
 from packaging.specifiers import SpecifierSet
 
 from scaffold.references.howto.declared import Declared
+from scaffold.references.howto.docker import base_images
 from scaffold.references.howto.files import Folder
 from scaffold.references.howto.model import PythonWanted
 from scaffold.references.howto.readme import Readme
 from scaffold.references.howto.requirements import specifier_set
 
 _CLASSIFIER = re.compile(r"\s*Programming Language :: Python :: (\d\.\d{1,2})\s*")
-_FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)?(?:[\w.:-]+/)*python:(\d\.\d{1,2})", re.MULTILINE | re.IGNORECASE)
+_IMAGE = re.compile(r"(?:[\w.:-]+/)*python:(\d\.\d{1,2})")
 _VERSION_FILE = re.compile(r"(?:cpython-|python-)?(3\.\d{1,2})(?:\.\d+)?")
 _SAID = re.compile(
     r"\bpython\s*(?:version\s*)?(?P<over>>=|≥|=>)?\s*(?P<version>3\.\d{1,2})(?:\.\d+)?\s*"
@@ -70,10 +71,10 @@ def _version_file(folder: Folder) -> tuple[SpecifierSet, str] | None:
 
 
 def _docker(folder: Folder) -> tuple[SpecifierSet, str] | None:
-    text = folder.text("Dockerfile") if folder.has("Dockerfile") else None
-    match = _FROM.search(text) if text else None
-    specifier = specifier_set(f"=={match[1]}.*") if match else None
-    return (specifier, "Dockerfile") if specifier else None
+    for path, image in base_images(folder):
+        if (match := _IMAGE.match(image)) and (specifier := specifier_set(f"=={match[1]}.*")):
+            return specifier, path
+    return None
 
 
 def _said(readme: Readme | None, at: tuple[int, int]) -> PythonWanted:

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from scaffold.hardware.machine import Machine
 from scaffold.references.howto.declared import Declared, read_declared
+from scaffold.references.howto.docker import base_images
 from scaffold.references.howto.files import Folder
 from scaffold.references.howto.flags import build_flags, folder_flags, needs_flags
 from scaffold.references.howto.frameworks import find_frameworks
@@ -53,12 +55,18 @@ def read_howto(folder: Path, *, python: tuple[int, int], machine: Machine | None
     sources = read_scripts(files, python)
     notebooks = read_notebooks(files)
     needs, conda = _needs(files, declared, said, python)
+    # What its README installs besides: for the versions, as some of it may be optional.
+    quoted = _quoted(said.install, python) if said.install and not conda else Needs()
     build = build_needs(files, declared)
     windows = machine.os == "windows" if machine and machine.os else sys.platform == "win32"
     ways = find_ways(files, declared, said.install, build, windows=windows)
     wanted = read_python(files, declared, conda, readme, python)
-    own = declared.name.lower() if declared.name else None
-    flags = [*_python_flag(wanted, python), *pin_flags(needs.needed, python), *build_flags(declared, build)]
+    own = canonicalize_name(declared.name) if declared.name else None
+    flags = [
+        *_python_flag(wanted, python),
+        *pin_flags([*needs.needed, *quoted.needed], python),
+        *build_flags(declared, build),
+    ]
     flags += [*sources.flags, *needs_flags(needs), *folder_flags(files)]
     return HowTo(
         kind=kind_of(files, declared, ways, scripts=bool(sources.scripts), notebooks=bool(notebooks)),
@@ -70,7 +78,7 @@ def read_howto(folder: Path, *, python: tuple[int, int], machine: Machine | None
         scripts=tuple(sources.scripts[:_MAX_SCRIPTS]),
         notebooks=notebooks,
         python=wanted,
-        frameworks=find_frameworks(needs.needed, sources.imports, own),
+        frameworks=find_frameworks([*needs.needed, *quoted.needed], base_images(files), sources.imports, own),
         hardware=read_needs(files, needs, sources, readme, machine),
         flags=tuple(flags[:_MAX_FLAGS]),
         skipped=files.skipped,
@@ -93,8 +101,6 @@ def _needs(
             more, wanted = conda_needs(document.get("dependencies"), environment, python)
             conda = (wanted, environment) if wanted is not None else None
             _add(needs, more)
-    if not needs.needed and said.install:
-        _add(needs, _quoted(said.install, python))
     return needs, conda
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -98,12 +99,13 @@ def _words(text: str) -> str:
     text = text[: 2 * _MAX_LINE]
     text = re.sub(r"<[^<>]{0,300}>", " ", text)
     text = re.sub(r"!?\[([^\[\]]{0,300})\]\([^()]{0,500}\)", r"\1", text)
-    return plain(re.sub(r"[*`]+", "", text), _MAX_LINE)
+    return plain(html.unescape(re.sub(r"[*`]+", "", text)), _MAX_LINE)
 
 
 def _sentences(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        for part in re.split(r"(?<=[.!?。])\s+|(?<=。)", line[:_MAX_LINE]):
+    # A line that just ends goes on in the next one; two spaces, a backslash or <br> end it.
+    for line in re.sub(r"(?<! {2})(?<!\\)\n", " ", re.sub(r"<br ?/?>", "  \n", text)).split("\n"):
+        for part in re.split(r"(?<=[.!?。])\s+|(?<=。)", line[: 4 * _MAX_LINE]):
             words = _words(part)
             if words:
                 yield words

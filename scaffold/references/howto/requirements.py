@@ -182,7 +182,8 @@ def conda_specifier(text: str) -> SpecifierSet | None:
     text = text.strip().strip("[]'\"")
     if re.match(r"=[^=]", text) or re.match(r"\d", text):
         version = text.lstrip("=").split("=")[0].split()[0]
-        text = f"=={version}" if version.endswith("*") else f"=={version}.*"
+        exact = version.endswith("*") or version.count(".") > 1
+        text = f"=={version}" if exact else f"=={version}.*"
     elif text.startswith("=="):
         text = text.split("=")[0] + "==" + text[2:].split("=")[0]
     return specifier_set(text)

@@ -31,6 +31,7 @@ _INSTALL = re.compile(
     r"instal|set-?\s?up|requirement|prerequisite|dependenc|environment|preparation|설치|준비|환경|요구|安装|环境|依赖|配置|安裝|環境|インストール|セットアップ|準備",
     re.IGNORECASE,
 )
+_OTHER = re.compile(r"contribut|develop|\btest|\blint|type check|documentation|uninstall", re.IGNORECASE)
 _USAGE = re.compile(
     r"usage|\buse\b|using|quick|start|\brun|train|infer|demo|example|predict|generat|evaluat|\btest|sampl|finetun|fine-tun|serv"
     r"|사용|실행|학습|훈련|추론|시작|예제|평가|使用|快速|训练|訓練|推理|运行|用法|示例|测试|评估|使い方|学習|推論|実行|クイック|評価|デモ|入门",
@@ -86,7 +87,11 @@ def read_said(readme: Readme, own: frozenset[str] = frozenset()) -> Said:
                 continue
             seen.add(text)
             if _INSTALLERS.match(text.split("&& ")[-1]) or _INSTALLERS.match(text):
-                said.install.append(Command(text, readme.path, title))
+                # What a special part or the work on it needs is not what it needs.
+                if (heading or len(block.headings) < 2) and not _OTHER.search(title or ""):
+                    said.install.append(Command(text, readme.path, title))
+            elif text.startswith("export "):
+                continue
             elif heading and not _is_only_install(heading):
                 # A few of each section say more than all of the first.
                 by_heading[title or ""] = by_heading.get(title or "", 0) + 1

@@ -6,7 +6,7 @@ import ast
 import re
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scaffold.references.howto.files import Folder, is_plain, plain
 from scaffold.references.howto.model import Flag, Reason, Script
@@ -57,16 +57,33 @@ def read_scripts(folder: Folder, python: tuple[int, int]) -> Sources:
     """Read the Python files of the top folder, the likely entries first."""
     found = Sources()
     names = [name for name in folder.files() if name.endswith(".py") and is_plain(name)]
+    if not set(names) - {"setup.py"} and not folder.has("src/__init__.py"):
+        names += [f"src/{name}" for name in folder.files("src") if name.endswith(".py") and is_plain(name)]
     for name in sorted(names, key=_order)[:_MAX_SCRIPTS]:
         text = folder.text(name, _MAX_SOURCE)
         if text is not None:
             _read(found, name, text, python)
+    found.flags = _once(found.flags)
     return found
 
 
+def _once(flags: list[Flag]) -> list[Flag]:
+    """One flag of a kind, with how many more files it is true of."""
+    result = []
+    for kind in dict.fromkeys(flag.kind for flag in flags):
+        alike = [flag for flag in flags if flag.kind == kind]
+        more = f" (and {len(alike) - 1} more)" if len(alike) > 1 else ""
+        result.append(replace(alike[0], text=alike[0].text + more))
+    return result
+
+
 def _order(name: str) -> tuple[int, str]:
-    stem = name.removesuffix(".py").lower()
+    stem = _stem(name)
     return next((i for i, word in enumerate(_FIRST) if stem.startswith(word)), len(_FIRST)), name
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].removesuffix(".py").lower()
 
 
 def _read(found: Sources, name: str, text: str, python: tuple[int, int]) -> None:
@@ -86,7 +103,7 @@ def _read(found: Sources, name: str, text: str, python: tuple[int, int]) -> None
     if "tensorflow" in modules and (match := _TF1.search(text)) and "compat.v1" not in text:
         found.flags.append(Flag("tensorflow1", f"{name} uses {match[0]}: it was written for TensorFlow 1", name))
     _cuda(found, name, text, nodes)
-    if name not in _NOT_SCRIPTS and not name.startswith("test_") and any(map(_is_main_guard, tree.body)):
+    if name not in _NOT_SCRIPTS and not name.startswith("test_") and _is_started(name, tree):
         found.scripts.append(_script(name, nodes))
 
 
@@ -98,6 +115,14 @@ def _imports(nodes: list[ast.AST]) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             modules[node.module.partition(".")[0]] = None
     return list(modules)
+
+
+def _is_started(name: str, tree: ast.Module) -> bool:
+    """Whether a file says that it is a program, or is called like one and does something when it is read."""
+    if any(map(_is_main_guard, tree.body)):
+        return True
+    does = (ast.For, ast.While, ast.With)
+    return _stem(name) in _FIRST and any(isinstance(statement, does) for statement in tree.body)
 
 
 def _is_main_guard(statement: ast.stmt) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from packaging.requirements import InvalidRequirement, Requirement
 
 from scaffold.references.howto.declared import Declared
+from scaffold.references.howto.docker import docker_file
 from scaffold.references.howto.files import Folder, is_plain
 from scaffold.references.howto.model import Command, Kind, Tool, Way
 from scaffold.references.howto.pins import without_pkg_resources
@@ -97,8 +98,9 @@ def find_ways(
     if requirements:
         pip = (("install", "-r", requirements),)
         ways.append(Way("pip", _commands(pip, requirements, windows=windows), requirements, pip))
-    if folder.has("Dockerfile"):
-        ways.append(Way("docker", (Command(f"docker build -t {_tag(folder)} .", "Dockerfile"),), "Dockerfile"))
+    if path := docker_file(folder):
+        chosen = "" if path == "Dockerfile" else f"-f {path} "
+        ways.append(Way("docker", (Command(f"docker build {chosen}-t {_tag(folder)} .", path),), path))
     if said:
         ways.append(_quoted(said))
     return tuple(ways)
