@@ -74,10 +74,12 @@ def find_frameworks(
         if name and item.name != own and (name not in found or not found[name].wanted):
             found[name] = Framework(name, str(item.wanted) or None, item.source)
     for source, image in images:
-        match = re.match(r"(?:[\w.-]+/)*(pytorch|tensorflow):(\d+\.\d+)", image)
+        match = re.match(r"(?:[\w.-]+/)*(pytorch|tensorflow)(?::(\d+\.\d+))?", image)
         if match and not found:
             name = {"pytorch": "torch"}.get(match[1], match[1])
-            found[name] = Framework(name, f"=={match[2]}.*", source)
+            # Others number their images by the month.
+            own_tag = match[2] and image.startswith((f"{match[1]}/", "docker.io/"))
+            found[name] = Framework(name, f"=={match[2]}.*" if own_tag else None, source)
     if not found:
         for module, source in imports.items():
             distribution = _MODULES.get(module, module)

@@ -27,7 +27,8 @@ _ASKS = re.compile(
 _TOLD = re.compile(
     r"\bwe (?:train|use|test|ran|run|evaluat)"
     r"|(?:were|was|is|are|been) (?:trained|tested|run|evaluated|conducted|measured)"
-    r"|\btrained on|\btested on|dataset|disk|storage|download|checkpoint size|file size|bandwidth|\bnot\b|n't|\bif\b|instead|naive|out.of.memory|\bsaves?\b|\breduc",
+    r"|\btrained on|\btested on|dataset|disk|storage|download|checkpoint size|file size|bandwidth|\bsaves?\b|\breduc"
+    r"|\bnot\b|n't|\bif\b|instead|naive|out.of.memory",
     re.IGNORECASE,
 )
 

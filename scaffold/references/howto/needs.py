@@ -115,7 +115,7 @@ def _fit(needs: HardwareNeeds, machine: Machine | None) -> tuple[Fit, str | None
     if needs.needs_cuda:
         return "yes", f"it needs CUDA, and this machine has {_has(machine)}; how much memory it takes is not said"
     if needs.needs_cuda is False:
-        return "yes", "it runs without a GPU, as its README says"
+        return "yes", "it runs without a GPU, as its README says; how much memory it takes is not said"
     if needs.expects_cuda and not nvidia:
         return "unknown", f"it is set for CUDA, and this machine has {_has(machine)}: look for its device option"
     return "unknown", None
@@ -132,7 +132,7 @@ def _memory_fit(kind: MemoryKind, hints: list[MemoryHint], machine: Machine) -> 
     least, most = min(hint.least_bytes for hint in hints), max(hint.most_bytes for hint in hints)
     asked = gigabytes(least) if gigabytes(least) == gigabytes(most) else f"{gigabytes(least)} to {gigabytes(most)}"
     if on_card and card is None:
-        return "no", f"its README names {asked} of {what}, and this machine has no GPU"
+        return "unknown", f"its README names {asked} of {what}, and this machine has no GPU"
     if there is None:
         return "unknown", f"its README names {asked} of {what}; how much there is is unknown"
     told = f"its README names {asked} of {what}, and there is {gigabytes(there)}"

@@ -48,7 +48,7 @@ def _flag(item: Needed, python: str) -> Flag | None:
         return None
     if first == "none":
         return Flag("no-install", f"no version of {item.name} installs on Python {python}", item.source)
-    if not _is_below(item.wanted, Version(first)):
+    if not is_below(item.wanted, Version(first)):
         return None
     why = f": {fact['because']}" if "because" in fact else ""
     if fact["builds"]:
@@ -65,7 +65,7 @@ def _lies_in(wanted: SpecifierSet, versions: SpecifierSet) -> bool:
     return any(versions.contains(version) for version in pinned)
 
 
-def _is_below(wanted: SpecifierSet, first: Version) -> bool:
+def is_below(wanted: SpecifierSet, first: Version) -> bool:
     """Whether nothing from `first` on may be installed."""
     return any(_ends_below(part, first) for part in wanted)
 

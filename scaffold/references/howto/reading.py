@@ -7,6 +7,7 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from scaffold.hardware.machine import Machine
 from scaffold.references.howto.declared import Declared, read_declared
@@ -14,10 +15,10 @@ from scaffold.references.howto.docker import base_images
 from scaffold.references.howto.files import Folder
 from scaffold.references.howto.flags import build_flags, folder_flags, needs_flags
 from scaffold.references.howto.frameworks import find_frameworks
-from scaffold.references.howto.model import Command, Flag, HowTo, PythonWanted
+from scaffold.references.howto.model import Command, Flag, Framework, HowTo, PythonWanted
 from scaffold.references.howto.needs import read_needs
 from scaffold.references.howto.notebooks import read_notebooks
-from scaffold.references.howto.pins import pin_flags
+from scaffold.references.howto.pins import is_below, pin_flags
 from scaffold.references.howto.pythons import read_python
 from scaffold.references.howto.readme import read_readme
 from scaffold.references.howto.requirements import Needs, conda_needs, parse_requirements, read_requirements
@@ -62,12 +63,10 @@ def read_howto(folder: Path, *, python: tuple[int, int], machine: Machine | None
     ways = find_ways(files, declared, said.install, build, windows=windows)
     wanted = read_python(files, declared, conda, readme, python)
     own = canonicalize_name(declared.name) if declared.name else None
-    flags = [
-        *_python_flag(wanted, python),
-        *pin_flags([*needs.needed, *quoted.needed], python),
-        *build_flags(declared, build),
-    ]
-    flags += [*sources.flags, *needs_flags(needs), *folder_flags(files)]
+    frameworks = find_frameworks([*needs.needed, *quoted.needed], base_images(files), sources.imports, own)
+    flags = [] if conda else _python_flag(wanted, python)
+    flags += [*pin_flags([*needs.needed, *quoted.needed], python), *build_flags(declared, build)]
+    flags += [*sources.flags, *_tensorflow1(frameworks, sources.flags), *needs_flags(needs), *folder_flags(files)]
     return HowTo(
         kind=kind_of(files, declared, ways, scripts=bool(sources.scripts), notebooks=bool(notebooks)),
         name=declared.name,
@@ -78,7 +77,7 @@ def read_howto(folder: Path, *, python: tuple[int, int], machine: Machine | None
         scripts=tuple(sources.scripts[:_MAX_SCRIPTS]),
         notebooks=notebooks,
         python=wanted,
-        frameworks=find_frameworks([*needs.needed, *quoted.needed], base_images(files), sources.imports, own),
+        frameworks=frameworks,
         hardware=read_needs(files, needs, sources, readme, machine),
         flags=tuple(flags[:_MAX_FLAGS]),
         skipped=files.skipped,
@@ -116,8 +115,19 @@ def _add(needs: Needs, more: Needs) -> None:
     needs.editable_self |= more.editable_self
 
 
+def _tensorflow1(frameworks: tuple[Framework, ...], known: list[Flag]) -> list[Flag]:
+    if any(flag.kind == "tensorflow1" for flag in known):
+        return []
+    return [
+        Flag("tensorflow1", f"asks for tensorflow{item.wanted}: it was written for TensorFlow 1", item.source)
+        for item in frameworks
+        if item.name == "tensorflow" and item.wanted and is_below(SpecifierSet(item.wanted), Version("2"))
+    ]
+
+
 def _python_flag(wanted: PythonWanted, python: tuple[int, int]) -> list[Flag]:
     if wanted.fits is not False:
         return []
-    told = f"asks for Python {wanted.wanted}, this is {python[0]}.{python[1]}"
+    verb = "asks for" if wanted.enforced else "was made for"
+    told = f"{verb} Python {wanted.wanted}, this is {python[0]}.{python[1]}"
     return [Flag("python", told, wanted.source)]

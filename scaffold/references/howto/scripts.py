@@ -57,7 +57,7 @@ def read_scripts(folder: Folder, python: tuple[int, int]) -> Sources:
     """Read the Python files of the top folder, the likely entries first."""
     found = Sources()
     names = [name for name in folder.files() if name.endswith(".py") and is_plain(name)]
-    if not set(names) - {"setup.py"} and not folder.has("src/__init__.py"):
+    if not folder.has("src/__init__.py"):
         names += [f"src/{name}" for name in folder.files("src") if name.endswith(".py") and is_plain(name)]
     for name in sorted(names, key=_order)[:_MAX_SCRIPTS]:
         text = folder.text(name, _MAX_SOURCE)

@@ -69,7 +69,9 @@ def requirements_file(folder: Folder) -> str | None:
     for name in ("requirements.txt", "base.txt", "main.txt", "default.txt"):
         if "requirements" in folder.folders() and folder.has(f"requirements/{name}"):
             return f"requirements/{name}"
-    others = [name for name in folder.files() if re.fullmatch(r".*requirements?.*\.txt", name.lower())]
+    others = [
+        name for name in folder.files() if re.fullmatch(r"\w.*requirements?.*\.txt|requirements?.+\.txt", name.lower())
+    ]
     others = [name for name in others if not _NOT_TO_RUN.search(name)]
     return others[0] if len(others) == 1 else None
 
