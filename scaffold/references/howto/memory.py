@@ -10,10 +10,11 @@ from scaffold.references.howto.readme import Readme
 
 _MAX_HINTS = 4
 _MOST_GIB = 4096.0
-_NUMBER = r"(\d{1,4}(?:\.\d{1,2})?)\s*(?:-|–|~|to)?\s*(?:(\d{1,4}(?:\.\d{1,2})?)\s*)?(GB|GiB|G|MB|MiB)(?![\w])"
+_NUMBER = r"(\d{1,4}(?:\.\d{1,2})?)\s*(?:-|–|~|to)?\s*(?:(\d{1,4}(?:\.\d{1,2})?)\s*)?(GB|GiB|G|MB|MiB)(?![A-Za-z0-9])"
 _FIGURE = re.compile(_NUMBER, re.IGNORECASE)
 _GPU = re.compile(
-    r"\bv-?ram\b|\b(?:gpu|video|graphics|cuda|device)[ -](?:memory|ram|mem)\b|显存|顯存|GPU ?메모리|GPU ?メモリ|VRAM",
+    r"(?<![A-Za-z])v-?ram(?![A-Za-z])|显存|顯存|GPU ?메모리|GPU ?メモリ"
+    r"|\b(?:gpu|video|graphics|cuda|device)[ -](?:memory|ram|mem)\b",
     re.IGNORECASE,
 )
 _CARD = re.compile(r"\bgpus?\b|\bgraphics cards?\b|显卡|그래픽", re.IGNORECASE)

@@ -34,7 +34,8 @@ _REQUIRES = re.compile(
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
-    r"\bnot\b|n't|\bno\b|\bif\b|option|recommend|without|prefer|instead|\bor\b|\bfewer\b|\bless\b|\bcompil|\bbuild",
+    r"\bnot\b|n't|\bno\b|\bif\b|option|recommend|without|prefer|instead|\bfewer"
+    r"|\bor\b(?! (?:later|newer|higher|above|more|better)\b)|\bless\b|\bcompil|\bbuild",
     re.I,
 )
 _NO_NEED = re.compile(
@@ -76,9 +77,13 @@ def read_needs(
     soft += sources.cuda
     memory = read_memory(readme) if readme else ()
     needed = True if hard else False if without else None
-    asked = HardwareNeeds(needed, bool(hard or soft), tuple([*hard, *soft, *without][:_MAX_REASONS]), memory)
+    asked = HardwareNeeds(needed, bool(hard or soft), tuple(_once([*hard, *soft, *without])[:_MAX_REASONS]), memory)
     fits, why = _fit(asked, machine)
     return replace(asked, fits=fits, why=why)
+
+
+def _once(reasons: list[Reason]) -> list[Reason]:
+    return list({reason.text: reason for reason in reversed(reasons)}.values())[::-1]
 
 
 def _declared(needs: Needs) -> tuple[list[Reason], list[Reason]]:
