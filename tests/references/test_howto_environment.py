@@ -147,8 +147,8 @@ def test_a_time_limit_ends_all_of_it(tmp_path: Path) -> None:
     folder = _package(tmp_path / "repo", hook=hook)
     began = time.monotonic()
     with pytest.raises(ScaffoldError, match="took too long"):
-        _make(folder, seconds=15)
-    assert time.monotonic() - began < 30
+        _make(folder, seconds=8)
+    assert time.monotonic() - began < 20
     assert not (folder / ".venv").exists()
     assert not _running(marker)
 
@@ -193,7 +193,7 @@ def test_what_is_called_venv_already_is_left_alone(kind: str, tmp_path: Path) ->
         place.symlink_to(tmp_path / "elsewhere")
     else:
         place.write_text("x")
-    with pytest.raises(RefusedError, match="has a .venv already"):
+    with pytest.raises(RefusedError, match=r"has a \.venv already"):
         _make(folder)
     assert os.path.lexists(place)
     assert not (tmp_path / "elsewhere").exists()

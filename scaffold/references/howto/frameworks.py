@@ -58,7 +58,11 @@ _ORDER = {name: place for place, name in enumerate(dict.fromkeys(_FRAMEWORKS.val
 
 
 def find_frameworks(
-    needed: list[Needed], images: list[tuple[str, str]], imports: Mapping[str, str], own: str | None
+    needed: list[Needed],
+    images: list[tuple[str, str]],
+    imports: Mapping[str, str],
+    quoted: list[Needed],
+    own: str | None,
 ) -> tuple[Framework, ...]:
     """The known frameworks among the requirements, or among the imports where no requirement is one.
 
@@ -66,13 +70,10 @@ def find_frameworks(
         needed: what is declared; the first mention of a name counts.
         images: what its Dockerfile starts from, with the file.
         imports: modules that the scripts import, with the file.
+        quoted: what its README installs, of which some may be optional.
         own: the repository's own distribution name, which it does not build on.
     """
-    found: dict[str, Framework] = {}
-    for item in needed:
-        name = _FRAMEWORKS.get(item.name)
-        if name and item.name != own and (name not in found or not found[name].wanted):
-            found[name] = Framework(name, str(item.wanted) or None, item.source)
+    found = _declared(needed, own)
     for source, image in images:
         match = re.match(r"(?:[\w.-]+/)*(pytorch|tensorflow)(?::(\d+\.\d+))?", image)
         if match and not found:
@@ -83,7 +84,27 @@ def find_frameworks(
     if not found:
         for module, source in imports.items():
             distribution = _MODULES.get(module, module)
-            name = _FRAMEWORKS.get(distribution)
-            if name and distribution != own:
-                found.setdefault(name, Framework(name, None, source))
+            known = _FRAMEWORKS.get(distribution)
+            if known and distribution != own:
+                found.setdefault(known, Framework(known, None, source))
+    return _sorted(found, _declared(quoted, own))
+
+
+def _sorted(found: dict[str, Framework], said: dict[str, Framework]) -> tuple[Framework, ...]:
+    """What was found and what the README says, the framework that says most first."""
+    if found:
+        # A version is meant, a bare name may be optional.
+        said = {name: told for name, told in said.items() if told.wanted}
+        found = {**said, **{name: told for name, told in found.items() if told.wanted or name not in said}}
+    else:
+        found = said
     return tuple(sorted(found.values(), key=lambda item: _ORDER[item.name])[:_MAX_FRAMEWORKS])
+
+
+def _declared(needed: list[Needed], own: str | None) -> dict[str, Framework]:
+    found: dict[str, Framework] = {}
+    for item in needed:
+        name = _FRAMEWORKS.get(item.name)
+        if name and item.name != own and (name not in found or not found[name].wanted):
+            found[name] = Framework(name, str(item.wanted) or None, item.source)
+    return found

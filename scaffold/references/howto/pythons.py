@@ -62,12 +62,11 @@ def _fits(specifier: SpecifierSet, python: tuple[int, int]) -> bool | None:
 
 
 def _version_file(folder: Folder) -> tuple[SpecifierSet, str] | None:
-    for name in (".python-version", "runtime.txt"):
-        text = folder.text(name, 1000) if folder.has(name) else None
-        match = _VERSION_FILE.match(text.strip()) if text else None
-        if match and (specifier := specifier_set(f"=={match[1]}.*")):
-            return specifier, name
-    return None
+    name = ".python-version"
+    text = folder.text(name, 1000) if folder.has(name) else None
+    match = _VERSION_FILE.match(text.strip()) if text else None
+    specifier = specifier_set(f"=={match[1]}.*") if match else None
+    return (specifier, name) if specifier else None
 
 
 def _docker(folder: Folder) -> tuple[SpecifierSet, str] | None:

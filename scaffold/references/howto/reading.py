@@ -23,7 +23,7 @@ from scaffold.references.howto.pythons import read_python
 from scaffold.references.howto.readme import read_readme
 from scaffold.references.howto.requirements import Needs, conda_needs, parse_requirements, read_requirements
 from scaffold.references.howto.said import Said, read_said
-from scaffold.references.howto.scripts import read_scripts
+from scaffold.references.howto.scripts import package_imports, read_scripts
 from scaffold.references.howto.usage import find_usage
 from scaffold.references.howto.ways import (
     build_needs,
@@ -63,7 +63,8 @@ def read_howto(folder: Path, *, python: tuple[int, int], machine: Machine | None
     ways = find_ways(files, declared, said.install, build, windows=windows)
     wanted = read_python(files, declared, conda, readme, python)
     own = canonicalize_name(declared.name) if declared.name else None
-    frameworks = find_frameworks([*needs.needed, *quoted.needed], base_images(files), sources.imports, own)
+    imports = sources.imports | (package_imports(files, declared.name) if declared.name else {})
+    frameworks = find_frameworks(needs.needed, base_images(files), imports, quoted.needed, own)
     flags = [] if conda else _python_flag(wanted, python)
     flags += [*pin_flags([*needs.needed, *quoted.needed], python), *build_flags(declared, build)]
     flags += [*sources.flags, *_tensorflow1(frameworks, sources.flags), *needs_flags(needs), *folder_flags(files)]

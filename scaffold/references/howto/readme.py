@@ -11,6 +11,8 @@ from scaffold.references.howto.files import Folder, plain
 
 _MAX_TEXT = 300_000
 _MAX_LINE = 2000
+# The depth of what a folded part is called: below all headings.
+_FOLDED = 7
 _NAMES = ("README.md", "README.rst", "README", "README.txt", "README.markdown", "README_en.md", "README.org")
 _RST_LINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}\s*$")
 _RST_CODE = re.compile(r"\.\. (?:code-block|code|sourcecode|highlight)::\s*(\S*)\s*$")
@@ -77,8 +79,11 @@ def parse_readme(text: str, path: str) -> Readme:
         elif token.type in ("fence", "code_block"):
             language = (token.info.split() or [""])[0].strip("{}.").lower()
             readme.blocks.append(Block(above, language, token.content.split("\n")))
-        elif token.type == "html_block" and (found := _html_heading(token.content)):
-            headings = [*(item for item in headings if item[0] < found[0]), found]
+        elif token.type == "html_block":
+            if "</details>" in token.content:
+                headings = [item for item in headings if item[0] < _FOLDED]
+            if found := _html_heading(token.content):
+                headings = [*(item for item in headings if item[0] < found[0]), found]
         elif token.type == "inline" and table:
             table[-1].append(_words(token.content))
         elif token.type == "inline" and level:
@@ -91,7 +96,10 @@ def parse_readme(text: str, path: str) -> Readme:
 
 def _html_heading(text: str) -> tuple[int, str] | None:
     match = re.match(r"\s*<h([1-6])\b[^>]{0,200}>([^\n]{1,300})", text, re.IGNORECASE)
-    return (int(match[1]), _words(match[2])) if match else None
+    if match:
+        return int(match[1]), _words(match[2])
+    match = re.search(r"<summary\b[^>]{0,200}>\s*([^\n]{1,300})", text, re.IGNORECASE)
+    return (_FOLDED, _words(match[1])) if match else None
 
 
 def _words(text: str) -> str:

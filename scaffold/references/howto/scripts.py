@@ -13,6 +13,7 @@ from scaffold.references.howto.model import Flag, Reason, Script
 from scaffold.references.howto.setup_py import parse_python
 
 _MAX_SCRIPTS = 40
+_MAX_MODULES = 20
 _MAX_SOURCE = 300_000
 _NOT_SCRIPTS = {"setup.py", "conftest.py", "__init__.py", "hubconf.py", "versioneer.py", "noxfile.py", "tasks.py"}
 _FIRST = ("train", "main", "run", "demo", "app", "generate", "sample", "inference", "predict", "test", "eval")
@@ -64,6 +65,19 @@ def read_scripts(folder: Folder, python: tuple[int, int]) -> Sources:
         if text is not None:
             _read(found, name, text, python)
     found.flags = _once(found.flags)
+    return found
+
+
+def package_imports(folder: Folder, name: str) -> dict[str, str]:
+    """What the modules of a package import first of all, each with its file; not what they try to import."""
+    found: dict[str, str] = {}
+    module = name.replace("-", "_")
+    places = [path for path in (module, module.lower(), f"src/{module}") if folder.has(f"{path}/__init__.py")]
+    for place in places[:1]:
+        for file in [file for file in folder.files(place) if file.endswith(".py")][:_MAX_MODULES]:
+            tree = parse_python(folder.text(f"{place}/{file}", _MAX_SOURCE) or "")
+            for imported in _imports(list(tree.body)) if tree else ():
+                found.setdefault(imported, f"{place}/{file}")
     return found
 
 
