@@ -40,7 +40,6 @@ def command(output: Output, repository: str, readme: bool, limit: int, offline: 
     cloned into references/ how it is run, as its own files say. What the index does not know is asked from GitHub.
     """
     from scaffold import paths
-    from scaffold.cli.howto import read_reference
     from scaffold.discovery.index import open_index
     from scaffold.discovery.search import templates_for
     from scaffold.discovery.store import ListStore
@@ -72,9 +71,15 @@ def command(output: Output, repository: str, readme: bool, limit: int, offline: 
             {"list": item.source, "title": item.title, "description": item.description, "section": list(item.section)}
             for item in said
         ]
-        howto = read_reference(_folder(hit))
+        howto = _howto(hit)
         document["howto"] = howto.to_json() if howto else None
         output.emit(document, lambda: _show_project(output, hit, said, templates, howto))
+
+
+def _howto(hit: Hit) -> HowTo | None:
+    from scaffold.cli.howto import read_reference
+
+    return read_reference(_folder(hit))
 
 
 def _folder(hit: Hit) -> Path:

@@ -339,7 +339,7 @@ TREES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
             "usage": ["CUDA_VISIBLE_DEVICES=0 python train.py --data data --epochs 3"],
             "scripts": ["python train.py"],
             "python": (">=3.10", "README.md", False, True),
-            "frameworks": [("torch", None, "README.md")],
+            "frameworks": [("torch", None, "train.py")],
             "needs_cuda": True,
             "expects_cuda": True,
             "reasons": ["“Needs Python 3.10 or later and requires an NVIDIA GPU with CUDA.”"],

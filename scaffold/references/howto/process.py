@@ -50,18 +50,7 @@ def run(
     Raises:
         Failed: it could not be started, ended with an error or took too long.
     """
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise Failed([str(error)], timed_out=False) from error
+    process = _start(command, folder, environment)
     errors: deque[str] = deque(maxlen=_KEPT_LINES)
     readers = [_reader(process.stdout, on_line), _reader(process.stderr, errors.append)]
     try:
@@ -76,6 +65,21 @@ def run(
         reader.join(_LINGER_SECONDS)
     if process.returncode != 0:
         raise Failed(list(errors), timed_out=False)
+
+
+def _start(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Failed([plain(str(error))], timed_out=False) from error
 
 
 def _reader(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> threading.Thread:

@@ -23,7 +23,7 @@ from scaffold.references.howto.pythons import read_python
 from scaffold.references.howto.readme import read_readme
 from scaffold.references.howto.requirements import Needs, conda_needs, parse_requirements, read_requirements
 from scaffold.references.howto.said import Said, read_said
-from scaffold.references.howto.scripts import package_imports, read_scripts
+from scaffold.references.howto.scripts import Sources, package_imports, read_scripts
 from scaffold.references.howto.usage import find_usage
 from scaffold.references.howto.ways import (
     build_needs,
@@ -55,16 +55,13 @@ def read_howto(folder: Path, *, python: tuple[int, int], machine: Machine | None
     said = read_said(readme, frozenset(declared.commands)) if readme else Said()
     sources = read_scripts(files, python)
     notebooks = read_notebooks(files)
-    needs, conda = _needs(files, declared, said, python)
+    needs, conda = _needs(files, declared, python)
     # What its README installs besides: for the versions, as some of it may be optional.
     quoted = _quoted(said.install, python) if said.install and not conda else Needs()
     build = build_needs(files, declared)
-    windows = machine.os == "windows" if machine and machine.os else sys.platform == "win32"
-    ways = find_ways(files, declared, said.install, build, windows=windows)
+    ways = find_ways(files, declared, said.install, build, windows=_is_windows(machine))
     wanted = read_python(files, declared, conda, readme, python)
-    own = canonicalize_name(declared.name) if declared.name else None
-    imports = sources.imports | (package_imports(files, declared.name) if declared.name else {})
-    frameworks = find_frameworks(needs.needed, base_images(files), imports, quoted.needed, own)
+    frameworks = _frameworks(files, declared, sources, needs, quoted)
     flags = [] if conda else _python_flag(wanted, python)
     flags += [*pin_flags([*needs.needed, *quoted.needed], python), *build_flags(declared, build)]
     flags += [*sources.flags, *_tensorflow1(frameworks, sources.flags), *needs_flags(needs), *folder_flags(files)]
@@ -85,9 +82,19 @@ def read_howto(folder: Path, *, python: tuple[int, int], machine: Machine | None
     )
 
 
-def _needs(
-    files: Folder, declared: Declared, said: Said, python: tuple[int, int]
-) -> tuple[Needs, tuple[SpecifierSet, str] | None]:
+def _is_windows(machine: Machine | None) -> bool:
+    return machine.os == "windows" if machine and machine.os else sys.platform == "win32"
+
+
+def _frameworks(
+    files: Folder, declared: Declared, sources: Sources, needs: Needs, quoted: Needs
+) -> tuple[Framework, ...]:
+    own = canonicalize_name(declared.name) if declared.name else None
+    imports = sources.imports | (package_imports(files, declared.name) if declared.name else {})
+    return find_frameworks(needs.needed, base_images(files), imports, quoted.needed, own)
+
+
+def _needs(files: Folder, declared: Declared, python: tuple[int, int]) -> tuple[Needs, tuple[SpecifierSet, str] | None]:
     """All that it asks for, and the Python of its conda environment with the file."""
     needs = Needs()
     conda: tuple[SpecifierSet, str] | None = None
@@ -113,7 +120,6 @@ def _add(needs: Needs, more: Needs) -> None:
     needs.unread += more.unread
     needs.elsewhere += more.elsewhere
     needs.links += more.links
-    needs.editable_self |= more.editable_self
 
 
 def _tensorflow1(frameworks: tuple[Framework, ...], known: list[Flag]) -> list[Flag]:

@@ -53,14 +53,12 @@ class Needs:
         unread: lines that pip would refuse, with their file.
         elsewhere: lines that name a path of somebody's computer, with their file.
         links: indexes and places that files are taken from.
-        editable_self: whether the repository itself is among them.
     """
 
     needed: list[Needed] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
     elsewhere: list[tuple[str, str]] = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)
-    editable_self: bool = False
 
     def add(self, line: str, source: str, python: tuple[int, int]) -> None:
         """Take one requirement in, as PEP 508 writes it, or note that it can't be read."""
@@ -85,10 +83,8 @@ class Needs:
             self.needed.append(Needed(canonicalize_name(requirement.name), requirement.specifier, source))
 
     def _add_place(self, line: str, source: str) -> None:
-        place = line.split("[")[0].rstrip("/")
-        if place in (".", "./"):
-            self.editable_self = True
-        elif line.startswith(("/", "~", "file:")):
+        # What lies in the repository itself is fine, what lies elsewhere is on somebody else's disk.
+        if line.startswith(("/", "~", "file:")):
             self.elsewhere.append((plain(line, 120), source))
 
 
@@ -167,7 +163,6 @@ def conda_needs(items: object, source: str, python: tuple[int, int]) -> tuple[Ne
             needs.needed += [replace(need, conda=True) for need in more.needed]
             needs.unread += more.unread
             needs.links += more.links
-            needs.editable_self |= more.editable_self
         elif isinstance(item, str) and (match := _CONDA.fullmatch(item.strip()[:_MAX_LINE])):
             name, specifier = canonicalize_name(match[1]), conda_specifier(match[2])
             if name == "python":
