@@ -71,8 +71,7 @@ def command(output: Output, repository: str, readme: bool, limit: int, offline: 
             {"list": item.source, "title": item.title, "description": item.description, "section": list(item.section)}
             for item in said
         ]
-        howto = _howto(hit)
-        document["howto"] = howto.to_json() if howto else None
+        document["howto"] = howto.to_json() if (howto := _howto(hit)) else None
         output.emit(document, lambda: _show_project(output, hit, said, templates, howto))
 
 

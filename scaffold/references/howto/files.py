@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tomllib
 import unicodedata
@@ -21,6 +22,7 @@ _MAX_NAMES = 300_000
 _MAX_SKIPPED = 20
 _YAML_DEPTH = 40
 _TOML_DOTS = 200
+_USUAL = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def plain(text: str, limit: int = 500) -> str:
@@ -34,7 +36,7 @@ def plain(text: str, limit: int = 500) -> str:
 
 def is_plain(name: str) -> bool:
     """Whether a file's name can be shown and pasted as it is (quoted for a shell where it has to be)."""
-    return bool(name) and len(name) <= 200 and name == plain(name)
+    return len(name) <= 200 and (_USUAL.fullmatch(name) is not None or (bool(name) and name == plain(name)))
 
 
 class Folder:

@@ -41,8 +41,7 @@ _MAX_FLAGS = 20
 def read_howto(folder: Path, *, python: tuple[int, int], machine: Machine | None = None) -> HowTo:
     """Read how a repository is installed and run.
 
-    Looks at its top folder and a few usual ones, at files of at most a few megabytes, and follows no link out of it.
-    What is broken or too large is skipped and named.
+    Looks at its top folder and a few usual ones, at files of some megabytes at most, and follows no link out of it.
 
     Args:
         folder: the repository on this disk.
