@@ -26,7 +26,7 @@ _FACTS_LIVE = 3600.0
 WRITE_PAUSE = 1.0  # seconds: what GitHub asks of those who change several things
 _FIELDS = (
     "nameWithOwner description stargazerCount licenseInfo { spdxId } primaryLanguage { name } isArchived pushedAt"
-    " isFork isPrivate repositoryTopics(first: 20) { nodes { topic { name } } }"
+    " isFork isPrivate diskUsage repositoryTopics(first: 20) { nodes { topic { name } } }"
 )
 # PyGithub takes its connections from its class: two threads must not give it theirs at once.
 _injecting = threading.Lock()

@@ -42,7 +42,7 @@ def bring_fork(
     git = Repositories(job.settings)
     try:
         _wait_for_content(git, fork.url, repo, on_wait or (lambda repo, seconds: None), limit)
-        (reference,) = clone_all([fork], replace(job, full=True, jobs=1))
+        (reference,) = clone_all([fork], replace(job, history="full", jobs=1))
         if reference.path is not None and reference.status != "failed":
             report = job.on_progress
             counting = (lambda phase, count, total: report(repo, phase, count, total)) if report else None
