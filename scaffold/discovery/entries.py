@@ -9,34 +9,23 @@ from dataclasses import dataclass, field
 from scaffold.discovery.inline import Piece
 from scaffold.discovery.links import is_web, repository_of
 from scaffold.discovery.plain import tidy
-
-# Words that say what a link is, and nothing of what it leads to.
-_GENERIC = frozenset(
-    (
-        "the a an our my its in by on for and with to official officially unofficial original author authors see"
-        " view click try read more here this that paper papers pdf ps arxiv abs abstract openreview ieee ieeexplore"
-        " xplore acm doi aaai cvf biorxiv springer code codes source src github gitlab git hub repo repository"
-        " implementation implementations impl reimplementation link links web website websites site page pages"
-        " webpage homepage home url project projects demo demos live online doc docs documentation readme guide"
-        " tutorial tutorials blog blogpost post article news announcement video videos youtube slides slide poster"
-        " talk supp supplementary supplemental material materials appendix bibtex bib cite citation colab notebook"
-        " notebooks jupyter kaggle hf hugging face huggingface space spaces model models weights checkpoint"
-        " checkpoints pretrained data dataset datasets benchmark leaderboard download downloads api pypi conda npm"
-        " docker maven twitter tweet discord slack linkedin medium reddit wiki wikipedia book course review python"
-        " pytorch torch tensorflow tf keras caffe caffe2 theano matlab lua jax mxnet chainer paddle paddlepaddle"
-        " java julia c++ c star stars fork forks issue issues license version latest release releases summary note"
-        " notes ref reference references pub publication journal conference html zip txt csv s 논문 코드 링크 깃허브"
-        " 데이터 데이터셋 다운로드 论文 代码 链接 项目 主页"
-    ).split()
+from scaffold.discovery.titles import (
+    TITLE,
+    address_title,
+    describe,
+    is_fragment,
+    is_generic,
+    is_own_badge,
+    link_title,
+    split_title,
 )
+
 _CODE = re.compile(
     r"code|github|git|repo|implementation|impl|source|torch|tensorflow|\btf\b|keras|official|코드|代码", re.I
 )
 # Between two entries of one item stands nothing but this.
 _SEPARATOR = re.compile(r"[\s,;/|¦&+·•、，；:()\[\]\-–—.]*(?:and|or|및|그리고|和)?[\s,;/|¦&+·•、，；:()\[\]\-–—.]*")
 _LEADING = re.compile(r"^[\s\-–—:|¦•·,;.→]+|[\s\-–—:|¦•·,;→]+$")
-_CELLS = re.compile(r"(?: ?¦)+ ?")
-_EMPTY_BRACKETS = re.compile(r"[(\[【（][\s,;|/·]*[)\]】）]")
 _GONE = re.compile(
     r"\b(?:deprecated|unmaintained|not\s+(?:actively\s+)?maintained|no\s+longer\s+(?:actively\s+)?(?:maintained|developed|supported|updated)"
     r"|discontinued|abandoned|inactive project)\b|[☠💀⚰]",
@@ -48,7 +37,7 @@ _ARCHIVED = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+(?:\+\+)?")
-_TITLE, _DESCRIPTION, _URL = 200, 500, 2000
+_URL, _SEPARATES = 2000, 40
 _LEAD_WORDS = 2  # before the link that begins a paragraph: a number, a date, an emoji's name
 
 
@@ -73,36 +62,43 @@ class Entry:
 
 @dataclass(slots=True)
 class Draft:
-    """An entry while its item is read."""
+    """An entry while its item is read.
+
+    Attributes:
+        named: whether its title is more than `code`, or a repository's name for want of words.
+    """
 
     title: str
     url: str
     repo: str | None
     said: list[str] = field(default_factory=list)
     struck: bool = False
+    named: bool = True
 
     def entry(self, section: tuple[str, ...]) -> Entry:
         """The entry, with its words tidied."""
-        text = _EMPTY_BRACKETS.sub("", tidy("".join(self.said)))
-        description = _LEADING.sub("", " ".join(text.split()))[:_DESCRIPTION]
-        description = _CELLS.sub(" · ", description)
-        said = f"{description} {self.title} {' '.join(section)}"
+        description = describe("".join(self.said))
+        said = f"{description or ''} {self.title} {' '.join(section)}"
         flags = [
             *(["struck"] if self.struck else []),
             *(
                 ["archived"]
-                if _ARCHIVED.search(description) or "archived" in " ".join(section).casefold().split()
+                if _ARCHIVED.search(description or "") or "archived" in " ".join(section).casefold().split()
                 else []
             ),
             *(["unmaintained"] if _GONE.search(said) else []),
         ]
-        return Entry(self.title[:_TITLE], self.url, description or None, section, self.repo, tuple(flags))
+        return Entry(self.title[:TITLE], self.url, description, section, self.repo, tuple(flags))
 
 
-def is_generic(text: str) -> bool:
-    """Whether the words of a link say only what kind of link it is."""
-    words = _WORD.findall(text[:_TITLE].casefold())
-    return all(word in _GENERIC or word.strip("v").isdigit() for word in words)
+def _only_separates(text: str) -> bool:
+    text = " ".join(text.split())
+    return len(text) <= _SEPARATES and bool(_SEPARATOR.fullmatch(text))
+
+
+def _is_list_badge(piece: Piece, repo: str | None) -> bool:
+    """Whether it is the badge that awesome lists wear."""
+    return not piece.text and bool(repo) and (repo or "").casefold() == "sindresorhus/awesome"
 
 
 def drafts(cells: Sequence[Sequence[Piece]], own: str, *, prose: bool = False) -> list[Draft]:
@@ -161,7 +157,9 @@ class _Reader:
         if repo and repo.casefold() == self._own:
             self.text(piece.text)
             return
-        title = tidy(piece.text)
+        if _is_list_badge(piece, repo):
+            return
+        title = link_title(piece.text)
         generic = is_generic(title) or title.startswith(("http://", "https://", "www."))
         if not self.found:
             self._first(piece, url, repo, title, generic)
@@ -170,27 +168,33 @@ class _Reader:
         self._since = ""
 
     def _first(self, piece: Piece, url: str, repo: str | None, title: str, generic: bool) -> None:
-        lead = _LEADING.sub("", tidy("".join(self._lead)))
+        raw = "".join(self._lead)
+        lead = _LEADING.sub("", tidy(raw))
         if not piece.text and not lead:
             self._badge = repo or self._badge  # it may tell where the code of what follows lies; alone it is nothing
             return
-        if not piece.text and not repo:
+        if not piece.text and not repo and not is_own_badge(piece.alt):
             return
         few = len(_WORD.findall(lead)) <= _LEAD_WORDS
         self._begins_with_link = generic or (few and not lead.endswith((".", "!", "?")))
-        name = title
+        name, rest, named = title, "", True
         if generic:
-            name = _title_of(lead) or (repo or "").rpartition("/")[2] or title or url
-        draft = Draft(name[:_TITLE], url, repo or self._badge, struck=piece.struck)
-        if not generic and len(lead) > 3 and lead != name:
-            draft.said.append(f"{lead} ")
+            name, rest = split_title(raw)
+            named = not is_generic(name)
+            name = name or (repo or "").rpartition("/")[2] or (title if title[:4] != "http" else address_title(url))
+        elif not is_fragment(lead):
+            # The beginning of a sentence that the link ends, or words set before it.
+            rest = f"{raw} ¦ " if few or lead != raw.strip() else f"{raw}{title}"
+        draft = Draft(name[:TITLE], url, repo or self._badge, struck=piece.struck, named=named)
+        if rest:
+            draft.said.append(f"{rest} ")
         self.found.append(draft)
 
     def _further(self, piece: Piece, url: str, repo: str | None, title: str, generic: bool) -> None:
         main = self.found[0]
         last = self.found[-1]
         if repo is None:
-            side_by_side = bool(_SEPARATOR.fullmatch(self._since)) and not generic and bool(title)
+            side_by_side = _only_separates(self._since) and not generic and bool(title)
             if side_by_side and not self._cells and main.repo is None and last.repo is None and not main.said[1:]:
                 self.found.append(Draft(title, url, None, struck=piece.struck))
             elif not generic:
@@ -208,18 +212,10 @@ class _Reader:
             main.repo = repo
             return
         between = self._since.strip()
-        apart = bool(_SEPARATOR.fullmatch(between)) or "\n" in self._since or "¦" in self._since
+        apart = _only_separates(between) or "\n" in self._since or "¦" in self._since
         if generic or not piece.text:
             self.found.append(Draft(repo.rpartition("/")[2], url, repo, [main.title], piece.struck))
         elif apart or main.repo is None:
             self.found.append(Draft(title, url, repo, struck=piece.struck))
         else:
             self.text(piece.text)
-
-
-def _title_of(lead: str) -> str:
-    """The title in the words before a link such as `code`: the first sentence, where it is long."""
-    lead = _EMPTY_BRACKETS.sub("", lead).strip(" \t\n.,;:-–—|¦\"“”'[]()")
-    if len(lead) <= _TITLE:
-        return lead
-    return lead[:_TITLE].rpartition(" ")[0]
