@@ -183,7 +183,9 @@ class _ListReader:
 
     def _in_part(self) -> bool:
         """Whether this stands in a part of a heading's entry, such as `Links`."""
-        return self._owner is not None and self._owner_level < _NO_HEADING and is_part(self._headings[-1][1])
+        levels = [level for level, _ in self._headings[-2:]]
+        within = self._owner is not None and len(levels) > 1 and levels[0] == self._owner_level > 1
+        return within and is_part(self._headings[-1][1])
 
     def _completes(self, found: Sequence[Draft]) -> bool:
         """Whether an item is only the repository of the entry above, which then gets it."""

@@ -10,6 +10,8 @@ from scaffold.discovery.inline import Piece
 from scaffold.discovery.links import is_web, repository_of
 from scaffold.discovery.plain import tidy
 from scaffold.discovery.titles import (
+    CLOSING,
+    OPENING,
     TITLE,
     address_title,
     describe,
@@ -25,7 +27,6 @@ _CODE = re.compile(
 )
 # Between two entries of one item stands nothing but this.
 _SEPARATOR = re.compile(r"[\s,;/|¦&+·•、，；:()\[\]\-–—.]*(?:and|or|및|그리고|和)?[\s,;/|¦&+·•、，；:()\[\]\-–—.]*")
-_LEADING = re.compile(r"^[\s\-–—:|¦•·,;.→]+|[\s\-–—:|¦•·,;→]+$")
 _GONE = re.compile(
     r"\b(?:deprecated|unmaintained|not\s+(?:actively\s+)?maintained|no\s+longer\s+(?:actively\s+)?(?:maintained|developed|supported|updated)"
     r"|discontinued|abandoned|inactive project)\b|[☠💀⚰]",
@@ -65,6 +66,7 @@ class Draft:
     """An entry while its item is read.
 
     Attributes:
+        lead: the words before the link, where the link has a name of its own.
         named: whether its title is more than `code`, or a repository's name for want of words.
     """
 
@@ -74,10 +76,11 @@ class Draft:
     said: list[str] = field(default_factory=list)
     struck: bool = False
     named: bool = True
+    lead: str = ""
 
     def entry(self, section: tuple[str, ...]) -> Entry:
         """The entry, with its words tidied."""
-        description = describe("".join(self.said))
+        description = describe(self._sentence("".join(self.said)))
         said = f"{description or ''} {self.title} {' '.join(section)}"
         flags = [
             *(["struck"] if self.struck else []),
@@ -89,6 +92,17 @@ class Draft:
             *(["unmaintained"] if _GONE.search(said) else []),
         ]
         return Entry(self.title[:TITLE], self.url, description, section, self.repo, tuple(flags))
+
+    def _sentence(self, after: str) -> str:
+        """What is said around the link; with the title where it stands in the middle of a sentence."""
+        lead = self.lead.lstrip(OPENING).rstrip(CLOSING)
+        if not lead:
+            return after
+        few = len(_WORD.findall(lead)) <= _LEAD_WORDS
+        ends = lead != self.lead.strip() or is_fragment(lead)  # in a separator
+        if after.lstrip()[:1].islower() or not (few or ends):
+            return f"{self.lead}{self.title}{after}"
+        return after if is_fragment(lead) else f"{self.lead} ¦ {after}"
 
 
 def _only_separates(text: str) -> bool:
@@ -169,7 +183,7 @@ class _Reader:
 
     def _first(self, piece: Piece, url: str, repo: str | None, title: str, generic: bool) -> None:
         raw = "".join(self._lead)
-        lead = _LEADING.sub("", tidy(raw))
+        lead = tidy(raw).lstrip(OPENING).rstrip(CLOSING)
         if not piece.text and not lead:
             self._badge = repo or self._badge  # it may tell where the code of what follows lies; alone it is nothing
             return
@@ -182,12 +196,11 @@ class _Reader:
             name, rest = split_title(raw)
             named = not is_generic(name)
             name = name or (repo or "").rpartition("/")[2] or (title if title[:4] != "http" else address_title(url))
-        elif not is_fragment(lead):
-            # The beginning of a sentence that the link ends, or words set before it.
-            rest = f"{raw} ¦ " if few or lead != raw.strip() else f"{raw}{title}"
         draft = Draft(name[:TITLE], url, repo or self._badge, struck=piece.struck, named=named)
-        if rest:
+        if generic:
             draft.said.append(f"{rest} ")
+        else:
+            draft.lead = raw
         self.found.append(draft)
 
     def _further(self, piece: Piece, url: str, repo: str | None, title: str, generic: bool) -> None:
@@ -195,7 +208,8 @@ class _Reader:
         last = self.found[-1]
         if repo is None:
             side_by_side = _only_separates(self._since) and not generic and bool(title)
-            if side_by_side and not self._cells and main.repo is None and last.repo is None and not main.said[1:]:
+            alone = not self._cells and main.repo is None and last.repo is None
+            if side_by_side and alone and not main.lead.strip() and not main.said[1:]:
                 self.found.append(Draft(title, url, None, struck=piece.struck))
             elif not generic:
                 self.text(piece.text)

@@ -55,7 +55,8 @@ def _with_breaks(content: str) -> str:
         return content
     lines = content.split("\n")
     return "\n".join(
-        f"{line.rstrip(' ').removesuffix(_BACKSLASH)}\v" if line.endswith(("  ", _BACKSLASH)) else line for line in lines
+        f"{line.rstrip(' ').removesuffix(_BACKSLASH)}\v" if line.endswith(("  ", _BACKSLASH)) else line
+        for line in lines
     )
 
 

@@ -214,7 +214,7 @@ def _rst_links(text: str, targets: dict[str, str]) -> str:
     return re.sub(r"\|[^|\n]+\|_?|:\w+:`([^`]*)`", r"\1", text)
 
 
-_SHORTCODE = re.compile(r":[a-z0-9_+-]{2,40}:")
+SHORTCODE = re.compile(r":[a-z0-9_+-]{2,40}:")
 _EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|_{1,3})(?=\S)|(?<=\S)(\*{1,3}|_{1,3})(?!\w)")
 _EMOJI = re.compile(
     "[\U0001f000-\U0001faff\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\ufe0e\ufe0f\u20e3]"
@@ -226,7 +226,7 @@ def tidy(text: str) -> str:
     if "*" in text or "_" in text:
         text = _EMPHASIS.sub("", text)
     if ":" in text:
-        text = _SHORTCODE.sub("", text)
+        text = SHORTCODE.sub("", text)
     return " ".join(text.split())
 
 

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import re
 
-from scaffold.discovery.plain import tidy
+from scaffold.discovery.plain import SHORTCODE, tidy
 
 TITLE, DESCRIPTION = 200, 500
-# Words that say what a link is, and nothing of what it leads to.
-_GENERIC = frozenset(
+# Words that say what a link is, and nothing of what it leads to; the sites and languages among them still say something
+# in a description.
+_KINDS = frozenset(
     (
         "the a an our my its in by on for and with to official officially unofficial original author authors see"
-        " view click try read more here this that paper papers pdf ps arxiv abs abstract openreview ieee ieeexplore"
-        " xplore acm doi aaai cvf biorxiv springer code codes source src github gitlab git hub repo repository"
-        " implementation implementations impl reimplementation link links web website websites site page pages"
-        " webpage homepage home url project projects demo demos live online doc docs documentation readme guide"
-        " tutorial tutorials blog blogpost post article news announcement video videos youtube slides slide poster"
-        " talk supp supplementary supplemental material materials appendix bibtex bib cite citation colab notebook"
-        " notebooks jupyter kaggle hf hugging face huggingface space spaces model models weights checkpoint"
-        " checkpoints pretrained data dataset datasets benchmark leaderboard download downloads api pypi conda npm"
-        " docker maven twitter tweet discord slack linkedin medium reddit wiki wikipedia book course review python"
-        " pytorch torch tensorflow tf keras caffe caffe2 theano matlab lua jax mxnet chainer paddle paddlepaddle"
-        " java julia c++ c star stars fork forks issue issues license version latest release releases summary note"
-        " notes ref reference references pub publication journal conference html zip txt csv s 논문 코드 링크 깃허브"
-        " 데이터 데이터셋 다운로드 论文 代码 链接 项目 主页"
+        " view click try read more here this that paper papers pdf ps arxiv abs abstract openreview doi cvf code codes"
+        " source src git hub repo repository implementation implementations impl reimplementation link links web"
+        " website websites site page pages webpage homepage home url project projects demo demos live online doc docs"
+        " documentation readme guide tutorial tutorials blog blogpost post article news announcement video videos"
+        " slides slide poster talk supp supplementary supplemental material materials appendix bibtex bib cite"
+        " citation notebook notebooks space spaces model models weights checkpoint checkpoints pretrained data"
+        " dataset datasets benchmark leaderboard download downloads tweet book course review star stars fork forks"
+        " issue issues license version latest release releases summary note notes ref reference references pub"
+        " publication journal conference html zip txt csv s 논문 코드 링크 데이터 데이터셋 다운로드 论文 代码 链接 项目 主页"
     ).split()
 )
+_SITES = frozenset(
+    (
+        "ieee ieeexplore xplore acm aaai biorxiv springer github gitlab youtube colab kaggle jupyter hf hugging face"
+        " huggingface api pypi conda npm docker maven twitter discord slack linkedin medium reddit wiki wikipedia 깃허브"
+    ).split()
+)
+_LANGUAGES = frozenset(
+    (
+        "python pytorch torch tensorflow tf keras caffe caffe2 theano matlab lua jax mxnet chainer paddle paddlepaddle"
+        " java julia c++ c"
+    ).split()
+)
+_GENERIC = _KINDS | _SITES | _LANGUAGES
+_NUMBERED = frozenset("link paper arxiv code demo video site page slides ref part".split())  # link1, paper2
 # Badges that stand for a link of the entry itself; others say how well it is built, or how it is liked.
 _BADGES = frozenset(
     (
@@ -53,12 +64,17 @@ _SLANTED = re.compile(r"(?<!\w)([*_])(?=[^\s*_])(?P<title>[^\v*_]{6,300})(?<=\S)
 _QUOTED = re.compile(r"[\"“«](?P<title>[^\"“”«»\v]{2,300})[\"”»]")
 _BREAK = re.compile(r"\v|¦|\s\|+\s")
 _EMPTY_BRACKETS = re.compile(r"[(\[【（][\s,;|/·]*[)\]】）]")
-_OPENING = " \t\n\v-–—:|¦•·,;.→\\"
-_CLOSING = " \t\n\v-–—:|¦•·,;→\\"
-_CELLS = re.compile(r"(?: ?¦)+ ?")
+OPENING = " \t\n\v-–—:|¦•·,;.→>\\"
+CLOSING = " \t\n\v-–—:|¦•·,;→\\"
+# What a link leaves behind: `( , x)`, `a , b`, `a. . b`.
+_FIRST_HOLE = re.compile(r"([(\[【（]) ?[,;·|¦](?: ?[,;·|¦])* ?")
+_LAST_HOLE = re.compile(r"[ ,;·|¦]{1,9}(?=[)\]】）])")
+_HOLES = re.compile(r" (?=[,;.](?: |$))")
+_DOUBLED = re.compile(r"(?<!\.)([,;.])\1(?=[ ,;]|$)")
+_CELLS = re.compile(r"(?: ?¦[ ,;]*(?:\. ?$)?)+")
 _STOP = frozenset("and or for by in on with via see also the a an e.g to of from using based".split())
 _PAIRS = {")": "(", "]": "[", "】": "【", "）": "（"}
-_SHORT_LEAD = 25
+_SHORT_LEAD, _LONG = 25, 20
 
 
 def is_generic(text: str) -> bool:
@@ -67,8 +83,7 @@ def is_generic(text: str) -> bool:
 
 
 def _says_nothing(word: str) -> bool:
-    stem = word.rstrip("0123456789")
-    return word in _GENERIC or word.strip("v").isdigit() or (len(stem) > 3 and stem in _GENERIC)  # link1, paper2
+    return word in _GENERIC or word.strip("v").isdigit() or word.rstrip("0123456789") in _NUMBERED
 
 
 def is_own_badge(alt: str) -> bool:
@@ -86,7 +101,7 @@ def is_part(heading: str) -> bool:
 def is_fragment(text: str) -> bool:
     """Whether words say nothing alone: a date, `Paper`, `see also`."""
     words = _WORD.findall(text[:TITLE].casefold())
-    return all(word in _GENERIC or word in _STOP or _DATE.match(word) for word in words)
+    return all(word in _KINDS or word in _STOP or _DATE.match(word) for word in words)
 
 
 def split_title(lead: str) -> tuple[str, str]:
@@ -94,11 +109,11 @@ def split_title(lead: str) -> tuple[str, str]:
 
     What is bold or in quotes at the start is the title, else the first cell, else the first line, else all of it.
     """
-    lead = _EMPTY_BRACKETS.sub("", lead).strip(_OPENING)
+    lead = _EMPTY_BRACKETS.sub("", SHORTCODE.sub("", lead)).strip(OPENING)
     found = _set_apart(lead)
     if found:
         return _cut(_bare(found["title"])), f"{lead[: found.start()]} {lead[found.end() :]}"
-    parts = [part for part in _BREAK.split(lead) if part.strip(_OPENING)]
+    parts = [part for part in _BREAK.split(lead) if part.strip(OPENING)]
     number = next((at for at, part in enumerate(parts) if not is_fragment(part)), None)
     if number is None or len(parts) == 1:
         return _cut(_bare(lead)), ""
@@ -108,13 +123,22 @@ def split_title(lead: str) -> tuple[str, str]:
 def _set_apart(lead: str) -> re.Match[str] | None:
     for kind in (_BOLD, _QUOTED, _SLANTED):
         found = kind.search(lead)
-        if found is None or is_fragment(found[0]):
+        if found is None or _is_label(found, lead):
             continue
         if is_fragment(lead[: found.start()]) and found.start() <= _SHORT_LEAD:
             return found
-        if kind is _BOLD and len(_WORD.findall(found["title"])) >= 3 and not _BOLD.search(lead, found.end()):
+        apart = lead[: found.start()].rstrip().endswith((".", ",", ":", ")"))
+        if kind is _BOLD and apart and len(found["title"]) >= _LONG and not _BOLD.search(lead, found.end()):
             return found  # authors, **title**, venue
     return None
+
+
+def _is_label(found: re.Match[str], lead: str) -> bool:
+    """Whether what is set apart is a date, or a word such as `Paper:`, rather than a name."""
+    words = _WORD.findall(found["title"].casefold())
+    if all(word in _STOP or _DATE.match(word) for word in words):
+        return True
+    return is_fragment(found["title"]) and (found["title"].endswith(":") or lead[found.end() :].startswith(":"))
 
 
 def link_title(text: str) -> str:
@@ -125,7 +149,7 @@ def link_title(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Words without the signs around them, and without one half of a pair."""
-    return _paired(tidy(text).strip(_OPENING + "\"“”'")).strip(_OPENING + "\"“”'")
+    return _paired(tidy(text).strip(OPENING + "\"“”'")).strip(OPENING + "\"“”'")
 
 
 def _paired(text: str) -> str:
@@ -135,6 +159,8 @@ def _paired(text: str) -> str:
             text = text[:-1]
         if text.startswith(opening) and closing not in text:
             text = text[1:]
+        if text.endswith(opening):
+            text = text[:-1].rstrip()
         if text.startswith(opening) and text.endswith(closing) and text.count(opening) == 1:
             text = text[1:-1]
     return text
@@ -146,17 +172,18 @@ def _cut(text: str) -> str:
 
 def address_title(url: str) -> str:
     """What an address is called for want of a better name: itself, without what every address has."""
-    return re.sub(r"^(?:https?://)?(?:www\.)?", "", url).rstrip("/")[:TITLE]
+    return re.sub(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co/(?:datasets/|spaces/)?)?", "", url).rstrip("/")[:TITLE]
 
 
 def describe(said: str) -> str | None:
     """A description from what was said beside a title: one line of words, or none if it says nothing."""
-    text = tidy(_EMPTY_BRACKETS.sub("", said.replace("\v", "¦"))).lstrip(_OPENING)
+    text = tidy(_EMPTY_BRACKETS.sub("", said[: 4 * DESCRIPTION].replace("\v", "¦"))).lstrip(OPENING)
     for closing, opening in _PAIRS.items():
         if closing in text:
             text = _without_half(text, opening, closing)
-    text = tidy(_EMPTY_BRACKETS.sub("", text)).strip(_CLOSING).lstrip(_OPENING)
-    text = _CELLS.sub(" · ", text)[:DESCRIPTION].rstrip(_CLOSING + "([【（")
+    text = _HOLES.sub("", tidy(_EMPTY_BRACKETS.sub("", _LAST_HOLE.sub("", _FIRST_HOLE.sub(r"\1", text)))))
+    text = _DOUBLED.sub(r"\1", text).strip(CLOSING).lstrip(OPENING)
+    text = _CELLS.sub(" · ", text)[:DESCRIPTION].rstrip(CLOSING + "([【（")
     if is_fragment(text) and not text.isdigit():
         return None
     return text
@@ -170,7 +197,8 @@ def _without_half(text: str, opening: str, closing: str) -> str:
         if char == opening:
             depth += 1
         elif char == closing and depth == 0:
-            continue
+            if not kept or not kept[-1].isalnum():  # not `1)`
+                continue
         elif char == closing:
             depth -= 1
         kept.append(char)
