@@ -53,11 +53,12 @@ def scan(content: str, references: Mapping[str, str]) -> list[Piece]:
 def _with_breaks(content: str) -> str:
     if "\\\n" not in content and "  \n" not in content:
         return content
-    lines = content.split("\n")
-    return "\n".join(
-        f"{line.rstrip(' ').removesuffix(_BACKSLASH)}\v" if line.endswith(("  ", _BACKSLASH)) else line
-        for line in lines
-    )
+    return "\n".join(map(_with_break, content.split("\n")))
+
+
+def _with_break(line: str) -> str:
+    broken = line.endswith(("  ", _BACKSLASH))
+    return f"{line.rstrip(' ').removesuffix(_BACKSLASH)}\v" if broken else line
 
 
 class _Scanner:
@@ -129,13 +130,13 @@ class _Scanner:
         for gap in (0, 1):
             if gap and text[end : end + 1] != " ":
                 break
+            if found := _NESTED.match(text, end + gap):
+                return _trimmed(found[2] or found[1]), found.end()
             if found := _DESTINATION.match(text, end + gap):
                 url = found[1] if found[1] is not None else found[2]
                 if gap and not url.startswith(("http", "www.")):
                     break
                 return url, found.end()
-            if found := _NESTED.match(text, end + gap):
-                return _trimmed(found[2] or found[1]), found.end()
             if found := _UNCLOSED.match(text, end + gap):
                 return _trimmed(found[1]), found.end()
         if (found := _REFERENCE.match(text, end)) and self._reference(found[1] or words):

@@ -20,13 +20,15 @@ _KINDS = frozenset(
         " citation notebook notebooks space spaces model models weights checkpoint checkpoints pretrained data"
         " dataset datasets benchmark leaderboard download downloads tweet book course review star stars fork forks"
         " issue issues license version latest release releases summary note notes ref reference references pub"
-        " publication journal conference html zip txt csv s 논문 코드 링크 데이터 데이터셋 다운로드 论文 代码 链接 项目 主页"
+        " publication journal conference html zip txt csv s"
+        " 논문 코드 링크 데이터 데이터셋 다운로드 论文 代码 链接 项目 主页"
     ).split()
 )
 _SITES = frozenset(
     (
         "ieee ieeexplore xplore acm aaai biorxiv springer github gitlab youtube colab kaggle jupyter hf hugging face"
-        " huggingface api pypi conda npm docker maven twitter discord slack linkedin medium reddit wiki wikipedia 깃허브"
+        " huggingface api pypi conda npm docker maven twitter discord slack linkedin medium reddit wiki wikipedia"
+        " 깃허브"
     ).split()
 )
 _LANGUAGES = frozenset(
@@ -192,7 +194,7 @@ def describe(said: str) -> str | None:
 def _without_half(text: str, opening: str, closing: str) -> str:
     """The text without the closing brackets that nothing has opened."""
     depth = 0
-    kept = []
+    kept: list[str] = []
     for char in text:
         if char == opening:
             depth += 1
