@@ -110,6 +110,11 @@ def _only_separates(text: str) -> bool:
     return len(text) <= _SEPARATES and bool(_SEPARATOR.fullmatch(text))
 
 
+def _same_name(one: str, other: str) -> bool:
+    one, other = ("".join(_WORD.findall(name.casefold())) for name in (one, other))
+    return min(len(one), len(other)) > _LEAD_WORDS and (one.startswith(other) or other.startswith(one))
+
+
 def _is_list_badge(piece: Piece, repo: str | None) -> bool:
     """Whether it is the badge that awesome lists wear."""
     return not piece.text and bool(repo) and (repo or "").casefold() == "sindresorhus/awesome"
@@ -129,11 +134,11 @@ def drafts(cells: Sequence[Sequence[Piece]], own: str, *, prose: bool = False) -
     for number, cell in enumerate(cells):
         if number:
             reader.text(" ¦ ")
-        for piece in cell:
+        for at, piece in enumerate(cell):
             if piece.url is None:
                 reader.text(piece.text)
             else:
-                reader.link(piece)
+                reader.link(piece, cell[at + 1].text if at + 1 < len(cell) else "")
     if prose and not reader.is_entry():
         return []
     return reader.found
@@ -159,7 +164,8 @@ class _Reader:
     def is_entry(self) -> bool:
         return bool(self.found) and self._begins_with_link
 
-    def link(self, piece: Piece) -> None:
+    def link(self, piece: Piece, after: str) -> None:
+        """Takes in a link; `after` is the text, or the link's, that follows in the same cell."""
         url = (piece.url or "").strip()
         if url.startswith("www."):
             url = f"https://{url}"
@@ -178,7 +184,9 @@ class _Reader:
         if not self.found:
             self._first(piece, url, repo, title, generic)
         else:
-            self._further(piece, url, repo, title, generic)
+            _, cell, said = self._since.rpartition("¦")
+            heads = bool(cell) and not said.strip() and not after.lstrip()[:1].isalnum()
+            self._further(piece, url, repo, title, generic, heads=heads)
         self._since = ""
 
     def _first(self, piece: Piece, url: str, repo: str | None, title: str, generic: bool) -> None:
@@ -203,7 +211,9 @@ class _Reader:
             draft.lead = raw
         self.found.append(draft)
 
-    def _further(self, piece: Piece, url: str, repo: str | None, title: str, generic: bool) -> None:
+    def _further(
+        self, piece: Piece, url: str, repo: str | None, title: str, generic: bool, *, heads: bool = False
+    ) -> None:
         main = self.found[0]
         last = self.found[-1]
         if repo is None:
@@ -226,10 +236,12 @@ class _Reader:
             main.repo = repo
             return
         between = self._since.strip()
-        apart = _only_separates(between) or "\n" in self._since or "¦" in self._since
+        apart = heads or "\n" in self._since or ("¦" not in between and _only_separates(between))
         if generic or not piece.text:
             self.found.append(Draft(repo.rpartition("/")[2], url, repo, [main.title], piece.struck))
-        elif apart or main.repo is None:
+        elif apart:
             self.found.append(Draft(title, url, repo, struck=piece.struck))
+        elif main.repo is None and (_same_name(main.title, title) or _same_name(main.title, repo.partition("/")[2])):
+            main.repo = repo
         else:
             self.text(piece.text)

@@ -99,7 +99,9 @@ def own_file(url: str, repo: str, path: str) -> str | None:
     if target.startswith("..") or target == "." or target == path:
         return None
     if not _TEXT_FILE.search(target):
-        return f"{target}/README.md" if "." not in posixpath.basename(target) and url.rstrip().endswith("/") else None
+        if "." in posixpath.basename(target) or not url.rstrip().endswith("/"):
+            return None
+        target = f"{target}/README.md"
     stem = posixpath.basename(target).rpartition(".")[0]
     folder = posixpath.dirname(target)
     if _NO_PART.fullmatch(stem) or _TRANSLATION.fullmatch(stem) or target.startswith(".github/"):
