@@ -154,6 +154,8 @@ class _ListReader:
             return
         found = [draft for chunk in chunks(block.cells[0]) for draft in drafts([chunk], self._repo, prose=True)]
         if self._headings and found:
+            for draft in found:
+                draft.title = self._headings[-1][1] if draft.pointed else draft.title
             self._own(found, _NO_HEADING)
             return
         self._prose.append((block, self._section()))

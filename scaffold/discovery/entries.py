@@ -25,6 +25,8 @@ from scaffold.discovery.titles import (
 _CODE = re.compile(
     r"code|github|git|repo|implementation|impl|source|torch|tensorflow|\btf\b|keras|official|코드|代码", re.I
 )
+# Sentences that offer what they point at: "The data can be downloaded here".
+_OFFERS = re.compile(r"data|corp(?:us|ora)|download|available|accessed|데이터|말뭉치|数据|コーパス", re.I)
 # Between two entries of one item stands nothing but this.
 _SEPARATOR = re.compile(r"[\s,;/|¦&+·•、，；:()\[\]\-–—.]*(?:and|or|및|그리고|和)?[\s,;/|¦&+·•、，；:()\[\]\-–—.]*")
 _GONE = re.compile(
@@ -66,6 +68,7 @@ class Draft:
     """An entry while its item is read.
 
     Attributes:
+        pointed: whether it is a word such as `here` in a sentence, which names it nowhere.
         lead: the words before the link, where the link has a name of its own.
         named: whether its title is more than `code`, or a repository's name for want of words.
     """
@@ -76,6 +79,7 @@ class Draft:
     said: list[str] = field(default_factory=list)
     struck: bool = False
     named: bool = True
+    pointed: bool = False
     lead: str = ""
 
     def entry(self, section: tuple[str, ...]) -> Entry:
@@ -108,6 +112,11 @@ class Draft:
 def _only_separates(text: str) -> bool:
     text = " ".join(text.split())
     return len(text) <= _SEPARATES and bool(_SEPARATOR.fullmatch(text))
+
+
+def _points(title: str) -> bool:
+    """Whether a link's words only point at something that the sentence speaks of."""
+    return not {"here", "this", "these"}.isdisjoint(title.casefold().split())
 
 
 def _same_name(one: str, other: str) -> bool:
@@ -198,14 +207,18 @@ class _Reader:
         if not piece.text and not repo and not is_own_badge(piece.alt):
             return
         few = len(_WORD.findall(lead)) <= _LEAD_WORDS
-        self._begins_with_link = generic or (few and not lead.endswith((".", "!", "?")))
+        pointed = generic and _points(title) and not few
+        head = bool(_OFFERS.search(lead)) if pointed else generic
+        self._begins_with_link = head or (few and not lead.endswith((".", "!", "?")))
         name, rest, named = title, "", True
         if generic:
             name, rest = split_title(raw)
             named = not is_generic(name)
             name = name or (repo or "").rpartition("/")[2] or (title if title[:4] != "http" else address_title(url))
-        draft = Draft(name[:TITLE], url, repo or self._badge, struck=piece.struck, named=named)
-        if generic:
+        draft = Draft(name[:TITLE], url, repo or self._badge, struck=piece.struck, named=named, pointed=pointed)
+        if pointed:
+            draft.said.append(f"{raw}{piece.text}")
+        elif generic:
             draft.said.append(f"{rest} ")
         else:
             draft.lead = raw
@@ -237,6 +250,8 @@ class _Reader:
             return
         between = self._since.strip()
         apart = heads or "\n" in self._since or ("¦" not in between and _only_separates(between))
+        if _points(title):
+            return
         if generic or not piece.text:
             self.found.append(Draft(repo.rpartition("/")[2], url, repo, [main.title], piece.struck))
         elif apart:
