@@ -153,6 +153,8 @@ class _ListReader:
         if self._in_own_affairs():
             return
         found = [draft for chunk in chunks(block.cells[0]) for draft in drafts([chunk], self._repo, prose=True)]
+        if self._headings:
+            found += self._of_heading(block, found)
         if self._headings and found:
             for draft in found:
                 draft.title = self._headings[-1][1] if draft.pointed else draft.title
@@ -162,6 +164,17 @@ class _ListReader:
         self._describe(self._owner, block)
         if self._description is None and len(text) >= _ENOUGH and not self._headings[1:]:
             self._description = text[:DESCRIPTION]
+
+    def _of_heading(self, block: Block, found: Sequence[Draft]) -> list[Draft]:
+        """The repository in a sentence whose link says what the heading says, where it is no entry yet."""
+        heading = self._headings[-1][1].casefold()
+        known = {self._repo.casefold(), *(draft.repo.casefold() for draft in found if draft.repo)}
+        for piece in block.cells[0]:
+            repo = repository_of(piece.url or "")
+            if repo and repo.casefold() not in known and tidy(piece.text).casefold() == heading:
+                words = "".join(part.text for part in block.cells[0])
+                return [Draft(tidy(piece.text), piece.url or "", repo, [words], piece.struck)]
+        return []
 
     def _item(self, block: Block) -> None:
         if self._in_own_affairs():

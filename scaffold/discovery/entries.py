@@ -19,6 +19,7 @@ from scaffold.discovery.titles import (
     is_generic,
     is_own_badge,
     link_title,
+    split_said,
     split_title,
 )
 
@@ -39,6 +40,7 @@ _ARCHIVED = re.compile(
     r"|\b(?:repo|repository|project) (?:is |was )?archived",
     re.IGNORECASE,
 )
+_ANCHOR = re.compile(r"\b(?:back|top|contents|toc|up|return)\b|^[\W\d]*$", re.I)  # a way back, or a note's number
 _WORD = re.compile(r"[^\W_]+(?:\+\+)?")
 _URL, _SEPARATES = 2000, 40
 _LEAD_WORDS = 2  # before the link that begins a paragraph: a number, a date, an emoji's name
@@ -85,6 +87,8 @@ class Draft:
     def entry(self, section: tuple[str, ...]) -> Entry:
         """The entry, with its words tidied."""
         description = describe(self._sentence("".join(self.said)))
+        if description is None and self.named:
+            self.title, description = split_said(self.title)
         said = f"{description or ''} {self.title} {' '.join(section)}"
         flags = [
             *(["struck"] if self.struck else []),
@@ -159,7 +163,7 @@ class _Reader:
         self._cells = several_cells
         self._lead: list[str] = []
         self._since = ""  # the text since the last link
-        self._begins_with_link = False
+        self._begins_with_link = self._closed = False
         self._badge: str | None = None  # the repository behind a badge that stands before everything else
         self.found: list[Draft] = []
 
@@ -179,7 +183,9 @@ class _Reader:
         if url.startswith("www."):
             url = f"https://{url}"
         if not is_web(url) or len(url) > _URL:
-            if piece.text and not url.startswith("#"):
+            # An item that a file server leads is no entry: what follows is about an address nobody can be sent to.
+            self._closed = self._closed or (not self.found and url.startswith("ftp:"))
+            if piece.text and not (url.startswith("#") and _ANCHOR.search(piece.text)):
                 self.text(piece.text)
             return
         repo = repository_of(url)
@@ -190,7 +196,9 @@ class _Reader:
             return
         title = link_title(piece.text)
         generic = is_generic(title) or title.startswith(("http://", "https://", "www."))
-        if not self.found:
+        if self._closed:
+            self.text(piece.text)
+        elif not self.found:
             self._first(piece, url, repo, title, generic)
         else:
             _, cell, said = self._since.rpartition("¦")
@@ -258,5 +266,6 @@ class _Reader:
             self.found.append(Draft(title, url, repo, struck=piece.struck))
         elif main.repo is None and (_same_name(main.title, title) or _same_name(main.title, repo.partition("/")[2])):
             main.repo = repo
+            self.text(piece.text)
         else:
             self.text(piece.text)

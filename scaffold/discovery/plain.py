@@ -20,6 +20,7 @@ _HREF = re.compile(r"""\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I
 _ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _ALT_WORD = re.compile(r"\w+")
 _ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
+_FOOTNOTE = re.compile(r"\[\^[\w-]{1,20}\](?![:(\[])")
 _INLINE = frozenset(
     ("b strong i em u sup sub span font small big kbd code samp var tt mark ins abbr cite q wbr").split()
 )
@@ -56,7 +57,7 @@ def decoded(content: bytes | str) -> str:
 
 def to_markdown(text: str) -> str:
     """Markdown without comments, fenced code and HTML: tags become the Markdown that means the same."""
-    return _Html().convert(_without_fences(_without_comments(text)))
+    return _Html().convert(_FOOTNOTE.sub("", _without_fences(_without_comments(text))))
 
 
 def _without_comments(text: str) -> str:

@@ -28,7 +28,7 @@ _SITES = frozenset(
     (
         "ieee ieeexplore xplore acm aaai biorxiv springer github gitlab youtube colab kaggle jupyter hf hugging face"
         " huggingface api pypi conda npm docker maven twitter discord slack linkedin medium reddit wiki wikipedia"
-        " 깃허브"
+        " gh 깃허브"
     ).split()
 )
 _LANGUAGES = frozenset(
@@ -77,6 +77,7 @@ _CELLS = re.compile(r"(?: ?¦[ ,;]*(?:\. ?$)?)+")
 _STOP = frozenset("and or for by in on with via see also the a an e.g to of from using based".split())
 _PAIRS = {")": "(", "]": "[", "】": "【", "）": "（"}
 _SHORT_LEAD, _LONG = 25, 20
+_BOTH, _SAYS = 60, 4  # letters of a title that may hold a description, words that describe
 
 
 def is_generic(text: str) -> bool:
@@ -130,7 +131,8 @@ def _set_apart(lead: str) -> re.Match[str] | None:
         if is_fragment(lead[: found.start()]) and found.start() <= _SHORT_LEAD:
             return found
         apart = lead[: found.start()].rstrip().endswith((".", ",", ":", ")"))
-        if kind is _BOLD and apart and len(found["title"]) >= _LONG and not _BOLD.search(lead, found.end()):
+        once = not kind.search(lead, found.end())
+        if kind is not _SLANTED and apart and once and len(found["title"]) >= _LONG:
             return found  # authors, **title**, venue
     return None
 
@@ -141,6 +143,14 @@ def _is_label(found: re.Match[str], lead: str) -> bool:
     if all(word in _STOP or _DATE.match(word) for word in words):
         return True
     return is_fragment(found["title"]) and (found["title"].endswith(":") or lead[found.end() :].startswith(":"))
+
+
+def split_said(title: str) -> tuple[str, str | None]:
+    """A link's words that hold the description as well, `Name - what it is for`, as the two that they are."""
+    name, dash, said = title.partition(" - ") if " - " in title else title.partition(" — ")
+    if not dash or len(title) < _BOTH or is_generic(name) or len(said.split()) < _SAYS:
+        return title, None
+    return name.rstrip(OPENING), describe(said)
 
 
 def link_title(text: str) -> str:
