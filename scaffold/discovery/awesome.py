@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from scaffold.discovery.titles import DESCRIPTION, describe, is_generic, is_part
 PARSER_VERSION = 2
 _MAX_ENTRIES = 50_000
 _MAX_FILES = 60
-_FEW = 3
+_FEW, _MANY = 3, 25
 _NO_HEADING = 7
 _ENOUGH = 20  # letters that say something
 # Sections in which a list speaks of itself.
@@ -98,6 +99,7 @@ class _ListReader:
         # The entry that is a heading or a paragraph, for what stands below it, and the level of the heading.
         self._owner: int | None = None
         self._owner_level = _NO_HEADING
+        self._further: Counter[tuple[str, str | None]] = Counter()  # title and repository of what follows in an item
         self._items: dict[int, int | None] = {}  # an item's entry, if it has one; one without a link is a group
 
     def read(self, block: Block) -> None:
@@ -115,7 +117,7 @@ class _ListReader:
 
     def parsed(self) -> ParsedList:
         """What was read."""
-        entries = _once(self._entries)
+        entries = _once(entry for entry in self._entries if self._further[entry.title, entry.repo] < _MANY)
         if len(entries) < _FEW:  # a list whose entries are sentences
             for block, section in self._prose:
                 entries += [draft.entry(section) for draft in drafts(block.cells, self._repo)]
@@ -184,6 +186,8 @@ class _ListReader:
         kept = [draft for draft in found if draft.repo or not (is_generic(draft.title) or self._in_part())]
         if self._completes(found):
             kept = []
+        # What follows in item after item under one name, such as `Meta`, is how the list is made and not what it lists.
+        self._further.update((draft.title, draft.repo) for draft in kept[1:] if draft.named)
         groups = _groups(block, self._items)
         if found:
             self._items[id(block)] = len(self._entries) if kept else -1

@@ -261,7 +261,7 @@ class _Reader:
         if _points(title):
             return
         if generic or not piece.text:
-            self.found.append(Draft(repo.rpartition("/")[2], url, repo, [main.title], piece.struck))
+            self.found.append(Draft(repo.rpartition("/")[2], url, repo, [main.title], piece.struck, named=False))
         elif apart:
             self.found.append(Draft(title, url, repo, struck=piece.struck))
         elif main.repo is None and (_same_name(main.title, title) or _same_name(main.title, repo.partition("/")[2])):

@@ -14,7 +14,7 @@ _NOT_OWNERS = frozenset(
         "about account apps blog codespaces collections contact customer-stories dashboard enterprise events"
         " explore features github-copilot gist home issues join login logout marketplace mobile new notifications"
         " orgs organizations pricing pulls readme search security sessions settings signup site sponsors stars team"
-        " teams topics trending users watching wiki"
+        " teams topics trending user-attachments users watching wiki"
     ).split()
 )
 _OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})")
