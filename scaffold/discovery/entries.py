@@ -110,7 +110,7 @@ class Draft:
         ends = lead != self.lead.strip() or is_fragment(lead)  # in a separator
         if after.lstrip()[:1].islower() or not (few or ends):
             return f"{self.lead}{self.title}{after}"
-        return after if is_fragment(lead) else f"{self.lead} ¦ {after}"
+        return after if is_fragment(lead) else f"{lead} ¦ {after}"
 
 
 def _only_separates(text: str) -> bool:
@@ -252,13 +252,15 @@ class _Reader:
             return
         if last.repo is None and (generic or _CODE.search(title) or not piece.text):
             last.repo = repo
+            if _points(title):
+                self.text(piece.text)
             return
         if main.repo is None and (generic or _CODE.search(title)):
             main.repo = repo
             return
         between = self._since.strip()
         apart = heads or "\n" in self._since or ("¦" not in between and _only_separates(between))
-        if _points(title):
+        if _points(title) or not (piece.text or is_own_badge(piece.alt)):
             return
         if generic or not piece.text:
             self.found.append(Draft(repo.rpartition("/")[2], url, repo, [main.title], piece.struck, named=False))
