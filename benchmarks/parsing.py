@@ -9,7 +9,7 @@ What is no entry is sorted by where its links stand in the raw text, by rules of
     badge        around a picture
     struck       between ~~ and ~~
     own affairs  below a heading about the list itself: contributing, licence, thanks
-    opening      in running text above the first section or in it, where a list speaks of itself and its models
+    opening      in running text above the second section, where a list speaks of itself and of others
     sentence     in the running text of a section
     pointer      a word such as `here` that says nothing of what it leads to
     mention      in an item or a row, after another link and further words
@@ -33,7 +33,7 @@ _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)|<img[^>]*>|<!--.*?-->|```.*?```", re.
 _LINK = re.compile(r"https?://(?:www\.)?github\.com/[\w.-]+/[\w.-]+")
 _ANY_LINK = re.compile(r"\]\(\s*\w+:|<a\s|https?://")
 _CLASSES = "badge", "struck", "own affairs", "opening", "sentence", "pointer", "mention", "words", "other"
-_OWN = re.compile(r"contribut|licen[cs]e|thank|acknowledg|credit|citation|citing|sponsor|maintain|about|기여|贡献", re.I)
+_OWN = re.compile(r"contribut|licen[cs]e|thank|acknowledg|credit|citation|citing|sponsor|maintain|기여|贡献", re.I)
 _HEADING = re.compile(r"(?:#{1,6}\s+|<h[1-6][^>]*>)(.*)")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,4}[.)]|\|)\s|.*\|.*\|")
 _POINTER = re.compile(r"\[[^\]]*\b(?:here|this|these)\b[^\]]*\]\($", re.I)
