@@ -25,11 +25,13 @@ class Evidence:
     Attributes:
         strength: 0 to 1, all fields together.
         place: the task's place in the catalog's entry, or None.
+        near: where it has none there, a related task that has.
         lists: lists that name the document where the concept stands in their words, heading or subject.
     """
 
     strength: float = 0.0
     place: int | None = None
+    near: str | None = None
     named: bool = False
     told: bool = False
     lists: int = 0
@@ -174,6 +176,10 @@ def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
             evidence.place = tasks.index(concept.task)
             place = min(evidence.place, len(ranking.TASK_PLACE) - 1)
             chances.append(concept.aim * ranking.TASK_PLACE[place])
+        elif near := next((task for task in tasks if task in concept.related), None):
+            evidence.near = near
+            place = min(tasks.index(near), len(ranking.TASK_PLACE) - 1)
+            chances.append(ranking.RELATED * concept.aim * ranking.TASK_PLACE[place])
         for mention in told:
             if not needle.in_any(mention):
                 continue

@@ -22,6 +22,8 @@ KEYWORDS = 0.4
 DESCRIPTION = 0.35
 # What the catalog says a repository is for, by the place of the task in its entry.
 TASK_PLACE = (0.9, 0.6, 0.45, 0.36, 0.3, 0.25)
+# What serving a related task counts: who looks for a narrow thing may well find it there.
+RELATED = 0.3
 # A list that names the project: under a heading that holds the concept, in its words, or as a list about nothing else.
 SECTION = 0.5
 MENTION_TEXT = 0.3
