@@ -55,6 +55,8 @@ def page() -> str:
         command = group.get_command(context, name)
         assert command is not None
         parts.append(_section(name, command, context))
+        inner = getattr(command, "commands", {})
+        parts.extend(_section(f"{name} {part}", inner[part], context) for part in inner)
     return "\n".join(parts)
 
 

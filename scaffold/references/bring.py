@@ -95,7 +95,7 @@ class Bringer:
 
     def bring(self, spec: RepositorySpec) -> Reference:
         """One repository, cloned or brought up to date; a failure comes back as a value."""
-        target = self._place(spec.name)
+        target = place_of(self._directory, spec.name)
         try:
             if _is_free(target):
                 return self._bring_new(spec, target)
@@ -108,16 +108,6 @@ class Bringer:
     def ref_of(self, spec: RepositorySpec) -> str | None:
         """The branch, tag or commit to bring: a reference stays on its ref until another one is asked for."""
         return spec.ref or self._followed.get(spec.name.key)
-
-    def _place(self, name: RepositoryName) -> Path:
-        """Its folder: the one that is there, however its name is written, or the one it will get."""
-        place = self._directory
-        for part in (name.owner, name.name):
-            with contextlib.suppress(OSError):
-                there = [child.name for child in place.iterdir() if child.name.casefold() == part.casefold()]
-                part = part if part in there or not there else there[0]
-            place /= part
-        return place
 
     def _bring_new(self, spec: RepositorySpec, target: Path) -> Reference:
         into = self._staging / f"{spec.name.owner}+{spec.name.name}"
@@ -192,6 +182,17 @@ class Bringer:
 
     def _reporter(self, spec: RepositorySpec) -> Callable[[str, int, int], None]:
         return lambda phase, count, total: self._on_progress(str(spec.name), phase, count, total)
+
+
+def place_of(directory: Path, name: RepositoryName) -> Path:
+    """A reference's folder: the one that is there, however its name is written, or the one it will get."""
+    place = directory
+    for part in (name.owner, name.name):
+        with contextlib.suppress(OSError):
+            there = [child.name for child in place.iterdir() if child.name.casefold() == part.casefold()]
+            part = part if part in there or not there else there[0]
+        place /= part
+    return place
 
 
 def _noted(reference: Reference, left_out: Sequence[str]) -> Reference:

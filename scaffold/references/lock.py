@@ -101,6 +101,21 @@ def record(path: Path, references: Iterable[Locked]) -> None:
             _write(path, {**before, **moved})
 
 
+def forget(path: Path, keys: Iterable[str]) -> None:
+    """Take references out of a lock file; without a file there is nothing to do.
+
+    Raises:
+        ScaffoldError: the file is damaged or cannot be written.
+    """
+    if not path.exists():
+        return
+    with _guarded(path):
+        before = read_lock(path)
+        gone = set(keys)
+        if gone & before.keys():
+            _write(path, {key: entry for key, entry in before.items() if key not in gone})
+
+
 @contextlib.contextmanager
 def _guarded(path: Path) -> Iterator[None]:
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scaffold.repository import is_commit
 from scaffold.settings import Settings
 from scaffold.vcs.environment import NOBODY
 from scaffold.vcs.errors import MovedError, TransientError, explain
@@ -69,6 +70,23 @@ class LocalRepositories:
         """Whether the commit that is checked out is the user's own: nothing that was fetched leads to it."""
         fetched = ("refs/remotes", "refs/tags", "refs/scaffold")
         return not self.answer(folder, "for-each-ref", "--count=1", "--contains=HEAD", *fetched)
+
+    def has_own_commits(self, folder: Path) -> bool:
+        """Whether any branch, or what is checked out, holds a commit that was not fetched; a stash counts too."""
+        fetched = ("--not", "--remotes", "--tags", "--glob=refs/scaffold")
+        own = self.answer(folder, "rev-list", "--max-count=1", "HEAD", "--branches", *fetched)
+        return own != "" or self.answer(folder, "rev-parse", "--quiet", "--verify", "refs/stash") is not None
+
+    def has_own_files(self, folder: Path) -> bool:
+        """Whether there is a file that git would miss: changed, or new and not ignored."""
+        return self.answer(folder, "status", "--porcelain", "--untracked-files=all", "--ignore-submodules=all") != ""
+
+    def has_commit(self, folder: Path, commit: str) -> bool:
+        """Whether what is checked out is a commit or comes after it."""
+        return commit == self.head_commit(folder) or self._is_ancestor(folder, commit)
+
+    def _is_ancestor(self, folder: Path, commit: str) -> bool:
+        return is_commit(commit) and self.answer(folder, "merge-base", "--is-ancestor", commit, "HEAD") is not None
 
     def init_and_commit(self, folder: Path, message: str) -> str:
         """As the function of that name."""
