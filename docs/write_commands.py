@@ -36,8 +36,8 @@ terminal there are no colours, no progress bars and no questions.
 
 | variable | means |
 |---|---|
-| `GITHUB_TOKEN`, `GH_TOKEN` | your token: private repositories, more requests; else that of `gh auth token` |
-| `GITHUB_API_URL` | GitHub's API, for `search` and `show`; default `https://api.github.com` |
+| `GITHUB_TOKEN`, `GH_TOKEN` | your token: private repositories, more requests, forks, stars; else that of `gh` |
+| `GITHUB_API_URL` | GitHub's API, for `search`, `show`, `fork` and `star`; default `https://api.github.com` |
 | `SCAFFOLD_RAW_URL` | where lists' files come from; default `https://raw.githubusercontent.com` |
 | `GITHUB_SERVER_URL` | where `owner/name` is cloned from; default `https://github.com` |
 | `SCAFFOLD_ALLOWED_HOSTS` | further hosts you trust to clone from, separated by commas |

@@ -39,7 +39,7 @@ def staging_folder(parent: Path) -> Iterator[Path]:
             try:
                 yield folder
             finally:
-                _remove(folder)
+                remove(folder)
             return
 
 
@@ -104,11 +104,11 @@ def _sweep(parent: Path) -> None:
         lock = folder if folder.name.endswith(_LOCK_SUFFIX) else folder.with_name(folder.name + _LOCK_SUFFIX)
         with contextlib.suppress(OSError), held(lock) as mine:
             if mine:
-                _remove(lock.with_name(lock.name.removesuffix(_LOCK_SUFFIX)))
+                remove(lock.with_name(lock.name.removesuffix(_LOCK_SUFFIX)))
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder, also while a git that outlived its scaffold still writes into it."""
+def remove(folder: Path) -> None:
+    """Remove a folder that may not be there, also while a git that outlived its scaffold still writes into it."""
     end = time.monotonic() + _SWEEP_SECONDS
     while folder.exists() and time.monotonic() < end:
         shutil.rmtree(folder, ignore_errors=True)

@@ -46,6 +46,7 @@ class Fault:
     status: int | None = None  # answer this instead
     token: str | None = None  # private: only with this password
     location: str | None = None  # redirect to this base address
+    renamed: str | None = None  # and to this name there
     trickle: bool = False  # one byte of pack a second
     cut_after: int | None = None  # reset the connection after so many bytes of pack
 
@@ -125,7 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
         repository = f"{owner}/{name.removesuffix('.git')}".lower()
         fault = self.host.faults.get(repository, Fault())
         if fault.location:
-            self._plain(302, "", Location=f"{fault.location}{self.path}")
+            place = f"/{fault.renamed}.git/{self.path.split('/', 3)[3]}" if fault.renamed else self.path
+            self._plain(302, "", Location=f"{fault.location}{place}")
         elif fault.status:
             self._plain(fault.status, "a fault")
         elif not (self.host.root / f"{repository}.git").is_dir() or (fault.token and not _opens(given, fault.token)):

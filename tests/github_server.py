@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.github_account import Accounts, repository
+
 VARY = "Accept, Authorization, Cookie, X-GitHub-OTP,Accept-Encoding, Accept, X-Requested-With"
 
 
@@ -36,9 +38,11 @@ class Fault:
 
     Attributes:
         kind: status, cut (half of the body, then the connection closes), trickle (of the body), slow-headers,
-            slow-chunk (its length comes digit by digit), hang, delay (body: seconds).
+            slow-chunk (its length comes digit by digit), hang, delay (body: seconds), drop (no answer at all).
         times: for how many requests.
         path: only for paths that hold this.
+        method: only for this method.
+        done: what was asked is done all the same; only its answer is lost.
     """
 
     kind: str = "status"
@@ -47,24 +51,8 @@ class Fault:
     body: str = "{}"
     times: int = 1_000_000
     path: str = ""
-
-
-def repository(name: str, **facts: Any) -> dict[str, Any]:
-    """A repository as REST describes it."""
-    return {
-        "full_name": name,
-        "name": name.split("/")[1],
-        "description": None,
-        "stargazers_count": 0,
-        "license": None,
-        "language": None,
-        "archived": False,
-        "pushed_at": "2026-10-01T00:00:00Z",
-        "topics": [],
-        "fork": False,
-        "private": False,
-        **facts,
-    }
+    method: str = ""
+    done: bool = False
 
 
 class GitHubServer:
@@ -75,6 +63,7 @@ class GitHubServer:
         self.private: dict[str, list[dict[str, Any]]] = {}  # token → what only its owner finds
         self.renamed: dict[str, str] = {}
         self.files: dict[tuple[str, str], bytes] = {}
+        self.accounts = Accounts(self.repositories)
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.released = threading.Event()
@@ -133,8 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle()
 
-    def do_POST(self) -> None:
-        self._handle()
+    do_POST = do_PUT = do_DELETE = do_GET
 
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -142,8 +130,12 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.command, self.path, {key.lower(): value for key, value in self.headers.items()})
         self.github.requests.append(request)
         for fault in self.github.faults:
-            if fault.times > 0 and fault.path in self.path:
+            if fault.times > 0 and fault.path in self.path and fault.method in ("", self.command):
                 fault.times -= 1
+                if fault.done:
+                    self.github.accounts.answer(
+                        request.method, unquote(urlsplit(self.path).path), request.token, self.body
+                    )
                 self._fail(fault)
                 if fault.kind != "delay":
                     return
@@ -153,6 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _fail(self, fault: Fault) -> None:
         if fault.kind == "hang":
             self.github.released.wait(60)
+            self.close_connection = True
+        elif fault.kind == "drop":
             self.close_connection = True
         elif fault.kind == "delay":
             time.sleep(float(fault.body))
@@ -207,6 +201,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, request: Request) -> None:
         path = unquote(urlsplit(self.path).path)
+        answer = self.github.accounts.answer(request.method, path, request.token, self.body)
+        if answer is not None:
+            status, document, headers = answer
+            if status == 204:
+                self._head(204, headers)
+            else:
+                self._json(document, status, **headers)
+            return
         routes: list[tuple[str, Callable[..., None]]] = [
             (r"/search/repositories", lambda: self._search(request)),
             (r"/graphql", self._graphql),

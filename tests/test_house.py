@@ -18,7 +18,7 @@ BELOW_CLI = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] not 
 _GROUND = {"errors", "paths", "settings", "repository", "staging", ""}
 _ARROWS = {
     "discovery": _GROUND | {"github"},
-    "references": _GROUND | {"vcs", "github"},
+    "references": _GROUND | {"vcs", "github", "hardware"},
     "github": {"errors", "paths", "settings", "repository"},
     "projects": _GROUND | {"hardware", "vcs"},
     "hardware": {"errors", "paths", "settings"},

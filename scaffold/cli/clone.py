@@ -9,18 +9,23 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from scaffold.cli.after_clone import Aftermath, look_at
 from scaffold.cli.output import Output, clean, output_options
 from scaffold.errors import NotFoundError, PartialError, ScaffoldError, UsageError
 from scaffold.references.reference import Reference, failed
 from scaffold.repository import check_ref, parse_name
 
+if TYPE_CHECKING:
+    from scaffold.settings import Settings
+    from scaffold.vcs import History
+
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _NEXT_SHOWN = 3
-_LOCK_NAME = "references.lock"
+LOCK_NAME = "references.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,8 @@ class Request:
     texts: tuple[str, ...]
     directory: Path = Path("references")
     locked: bool = False
-    full: bool = False
+    history: History = "none"
+    submodules: bool = False
     ref: str | None = None
     jobs: int = 4
 
@@ -40,11 +46,16 @@ class Request:
 @click.option("--from", "listed", metavar="FILE", help="Read names from a file, one a line; - is standard input.")
 @click.option("--search", "query", metavar="QUERY", help="The best projects that a search finds.")
 @click.option("--top", metavar="N", type=click.IntRange(1, 100), default=3, show_default=True, help="How many of them.")
-@click.option("--locked", is_flag=True, help=f"Bring exactly the commits that {_LOCK_NAME} pins.")
+@click.option("--locked", is_flag=True, help=f"Bring exactly the commits that {LOCK_NAME} pins.")
 @click.option(
     "--dir", "directory", metavar="DIR", type=click.Path(path_type=Path), default="references", show_default=True
 )
-@click.option("--full", is_flag=True, help="All history, not only the last commit.")
+@click.option("--history", is_flag=True, help="All commits; older contents of files come when they are looked at.")
+@click.option("--full", is_flag=True, help="All history and branches, not only the last commit.")
+@click.option("--submodules", is_flag=True, help="Submodules too, from the hosts that are allowed.")
+@click.option(
+    "--env", is_flag=True, help="Install each into a .venv of its own. Installing runs the repository's code."
+)
 @click.option("--ref", metavar="REF", help="A branch, a tag or a full commit.")
 @click.option("--jobs", metavar="N", type=click.IntRange(1, 32), default=4, show_default=True, help="How many at once.")
 @output_options
@@ -57,25 +68,32 @@ def command(
     top: int,
     locked: bool,
     directory: Path,
+    history: bool,
     full: bool,
+    submodules: bool,
+    env: bool,
     ref: str | None,
     jobs: int,
 ) -> int:
     """Bring repositories onto the disk, into DIR/OWNER/NAME, and pin them in references.lock."""
     texts = repositories
+    depth: History = "full" if full else "commits" if history else "none"
     try:
         if ref is not None:
             check_ref(ref)
         texts += _read_list(listed) if listed else ()
         texts += _best(query, top, output) if query else ()
-        references = bring(Request(texts, directory, locked, full, ref, jobs), output)
+        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output)
     except ScaffoldError as error:
         if output.as_json:
-            output.emit({"references": [failed(text, error).to_json() for text in texts]}, lambda: None)
+            documents = [{**failed(text, error).to_json(), **Aftermath().to_json()} for text in texts]
+            output.emit({"references": documents}, lambda: None)
         raise
-    output.emit({"references": [item.to_json() for item in references]}, lambda: _show(output, references))
+    after = [look_at(item, env=env, output=output) for item in references]
+    documents = [{**item.to_json(), **found.to_json()} for item, found in zip(references, after, strict=True)]
+    output.emit({"references": documents}, lambda: _show(output, references, after))
     explain(output, references)
-    return exit_code(references)
+    return exit_code(references) or (PartialError.exit_code if any(found.error for found in after) else 0)
 
 
 def clone_names(output: Output, names: Sequence[str]) -> list[Reference]:
@@ -98,14 +116,17 @@ def bring(request: Request, output: Output) -> list[Reference]:
     from scaffold.settings import load_settings, with_gh_token
 
     settings = with_gh_token(load_settings())
-    with _progress(output) as (on_progress, on_done):
+    with progress(output) as (on_progress, on_done):
         job = CloneJob(
             directory=request.directory,
-            lock_path=Path(_LOCK_NAME),
+            lock_path=Path(LOCK_NAME),
             settings=settings,
             jobs=request.jobs,
-            full=request.full,
+            history=request.history,
+            submodules=request.submodules,
+            sizes=_sizes(request.texts, settings),
             on_progress=on_progress,
+            on_retry=lambda repo, reason, pause: output.note(f"{reason}; trying {repo} again in {pause:.0f} s"),
             on_done=on_done,
         )
         if request.locked:
@@ -137,6 +158,16 @@ def _best(query: str, top: int, output: Output) -> tuple[str, ...]:
     return names
 
 
+def _sizes(texts: Sequence[str], settings: Settings) -> dict[str, int]:
+    """What GitHub said of the sizes lately, where it was asked about these repositories."""
+    if len(texts) < 2:
+        return {}
+    from scaffold.github.facts import cached_facts
+
+    names = [text.partition("@")[0] for text in texts]
+    return {name: facts.size or 0 for name, facts in cached_facts(settings, names).items()}
+
+
 def _read_list(source: str) -> tuple[str, ...]:
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
@@ -148,8 +179,8 @@ def _read_list(source: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
-def _show(output: Output, references: Sequence[Reference]) -> None:
-    here = [item.path for item in references if item.path and item.status != "failed"]
+def _show(output: Output, references: Sequence[Reference], after: Sequence[Aftermath]) -> None:
+    here = [(item, found) for item, found in zip(references, after, strict=True) if found.howto is not None]
     if not here:
         return
     rows = [
@@ -157,15 +188,22 @@ def _show(output: Output, references: Sequence[Reference]) -> None:
         for item in references
     ]
     output.table(("repository", "status", "commit", "folder"), rows, ("bold", "", "dim", "cyan"))
-    commands = [f"ls {shlex.quote(path)}" for path in here[:_NEXT_SHOWN]]
-    output.next_steps([*commands, f"git -C {shlex.quote(here[0])} log -1"])
+    if len(here) == 1:
+        reference, found = here[0]
+        found.show(output)
+        if found.howto is not None and found.howto.install is None:
+            output.next_steps([f"ls {shlex.quote(reference.path or '')}"])
+    else:
+        output.next_steps([f"scaffold show {item.repo}" for item, _ in here[:_NEXT_SHOWN]], "How each of them is run")
     output.line()
-    output.line(f"Their commits are pinned in {_LOCK_NAME}: `scaffold clone --locked` brings the same ones elsewhere.")
+    output.line(f"Their commits are pinned in {LOCK_NAME}: `scaffold clone --locked` brings the same ones elsewhere.")
 
 
 def explain(output: Output, references: Sequence[Reference]) -> None:
     """Why references failed or were left as they are, on stderr."""
     for item in references:
+        if item.note:
+            output.note(f"{item.repo}: {item.note}")
         if item.error is None:
             continue
         text = item.error if item.repo in item.error else f"{item.repo}: {item.error}"
@@ -179,7 +217,7 @@ Progress = tuple[Callable[[str, str, int, int], None] | None, Callable[[Referenc
 
 
 @contextlib.contextmanager
-def _progress(output: Output) -> Iterator[Progress]:
+def progress(output: Output) -> Iterator[Progress]:
     """What to call on progress: bars on stderr at a terminal, one line for each that ends otherwise."""
     if not sys.stderr.isatty():
         yield None, lambda reference: output.note(f"{reference.repo}: {reference.status}")

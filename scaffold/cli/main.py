@@ -22,6 +22,8 @@ COMMANDS = {
     "show": "Show what the index knows of a list or project.",
     "sync": "Look inside awesome lists: bring their entries into the index.",
     "clone": "Bring repositories onto the disk as references.",
+    "fork": "Fork a repository on GitHub, and clone the fork.",
+    "star": "Star repositories on GitHub, or take the stars away.",
     "hardware": "Show what this machine has, and what follows from it.",
     "templates": "List the starters.",
     "plan": "Show the settings that fit a machine, and why.",

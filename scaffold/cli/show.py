@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from scaffold.discovery.about import ListContents
     from scaffold.discovery.hits import Hit
     from scaffold.discovery.store import ListStore, StoredMention
+    from scaffold.references.howto import HowTo
     from scaffold.settings import Settings
 
 _ENTRIES = 20
@@ -34,8 +36,8 @@ _MENTIONS = 12
 def command(output: Output, repository: str, readme: bool, limit: int, offline: bool) -> None:
     """Show what is known of a list or project.
 
-    Of a list its sections and best entries, of a project its facts and the lists that name it. What the index does
-    not know is asked from GitHub.
+    Of a list its sections and best entries, of a project its facts and the lists that name it, and where it was
+    cloned into references/ how it is run, as its own files say. What the index does not know is asked from GitHub.
     """
     from scaffold import paths
     from scaffold.discovery.index import open_index
@@ -69,7 +71,18 @@ def command(output: Output, repository: str, readme: bool, limit: int, offline: 
             {"list": item.source, "title": item.title, "description": item.description, "section": list(item.section)}
             for item in said
         ]
-        output.emit(document, lambda: _show_project(output, hit, said, templates))
+        document["howto"] = howto.to_json() if (howto := _howto(hit)) else None
+        output.emit(document, lambda: _show_project(output, hit, said, templates, howto))
+
+
+def _howto(hit: Hit) -> HowTo | None:
+    from scaffold.cli.howto import read_reference
+
+    return read_reference(_folder(hit))
+
+
+def _folder(hit: Hit) -> Path:
+    return Path("references", *hit.repo.split("/"))
 
 
 def _find(index: sqlite3.Connection, settings: Settings, name: str, *, offline: bool) -> Hit:
@@ -121,7 +134,9 @@ def _show_list(output: Output, hit: Hit, held: ListContents, templates: tuple[st
         _next(output, hit, templates, first=[f"scaffold sync {hit.repo}"])
 
 
-def _show_project(output: Output, hit: Hit, said: list[StoredMention], templates: tuple[str, ...]) -> None:
+def _show_project(
+    output: Output, hit: Hit, said: list[StoredMention], templates: tuple[str, ...], howto: HowTo | None
+) -> None:
     _show_facts(output, hit)
     if said:
         output.heading("Lists that name it")
@@ -132,6 +147,10 @@ def _show_project(output: Output, hit: Hit, said: list[StoredMention], templates
         )
         if len(said) > _MENTIONS:
             output.line(f"… and {len(said) - _MENTIONS} more lists")
+    if howto is not None:
+        from scaffold.cli.howto import show_howto
+
+        show_howto(output, howto, _folder(hit))
     _next(output, hit, templates)
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from scaffold.discovery.entries import Draft, Entry, drafts, is_generic
+from scaffold.discovery.entries import Draft, Entry, drafts
 from scaffold.discovery.inline import Piece
+from scaffold.discovery.lines import chunks
 from scaffold.discovery.links import own_file, repository_of
 from scaffold.discovery.markdown import Block, blocks
 from scaffold.discovery.plain import decoded, heading_words, rst_to_markdown, tidy, to_markdown
+from scaffold.discovery.titles import DESCRIPTION, describe, is_generic, is_part
 
 # Goes up when the same README would give other entries: what was synced is parsed anew then.
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 _MAX_ENTRIES = 50_000
 _MAX_FILES = 60
-_FEW = 3
-_DESCRIPTION = 500
+_FEW, _MANY = 3, 25
+_NO_HEADING = 7
+_ENOUGH = 20  # letters that say something
 # Sections in which a list speaks of itself.
 _CONTENTS = re.compile(
     r"(?:table of )?contents?|toc|index|summary|overview|quick links|expand table of contents|목차|차례|目录|目次",
@@ -92,8 +96,11 @@ class _ListReader:
         self._texts: list[str] = []
         self._files: dict[str, None] = {}
         self._linked: dict[str, str] = {}
-        self._owner: Entry | None = None  # the heading or summary that is an entry, for the links below it
-        self._kept: dict[int, bool] = {}
+        # The entry that is a heading or a paragraph, for what stands below it, and the level of the heading.
+        self._owner: int | None = None
+        self._owner_level = _NO_HEADING
+        self._further: Counter[tuple[str, str | None]] = Counter()  # title and repository of what follows in an item
+        self._items: dict[int, int | None] = {}  # an item's entry, if it has one; one without a link is a group
 
     def read(self, block: Block) -> None:
         """Take in the next block."""
@@ -110,7 +117,7 @@ class _ListReader:
 
     def parsed(self) -> ParsedList:
         """What was read."""
-        entries = _once(self._entries)
+        entries = _once(entry for entry in self._entries if self._further[entry.title, entry.repo] < _MANY)
         if len(entries) < _FEW:  # a list whose entries are sentences
             for block, section in self._prose:
                 entries += [draft.entry(section) for draft in drafts(block.cells, self._repo)]
@@ -124,7 +131,8 @@ class _ListReader:
     def _heading(self, block: Block) -> None:
         pieces = block.cells[0]
         words = heading_words("".join(piece.text for piece in pieces))
-        self._owner = None
+        if block.level <= self._owner_level:
+            self._owner = None
         if block.level == 1 and self._title is None and words:
             self._title = words
             self._headings = []
@@ -136,8 +144,7 @@ class _ListReader:
         if not self._in_own_affairs():
             found = drafts(block.cells, self._repo)
             if found and not is_generic(found[0].title):
-                self._add(found[:1])
-                self._owner = self._entries[-1] if self._entries else None
+                self._own(found[:1], block.level)
         if words:
             self._headings.append((block.level, words))
 
@@ -147,37 +154,76 @@ class _ListReader:
             self._texts.append(text)
         if self._in_own_affairs():
             return
-        lines = _lines(block.cells[0])
-        found = [draft for line in lines for draft in drafts([line], self._repo, prose=True)]
+        found = [draft for chunk in chunks(block.cells[0]) for draft in drafts([chunk], self._repo, prose=True)]
+        if self._headings:
+            found += self._of_heading(block, found)
         if self._headings and found:
-            before = len(self._entries)
-            self._add(found)
-            if len(self._entries) > before:
-                self._owner = self._entries[-1]
+            for draft in found:
+                draft.title = self._headings[-1][1] if draft.pointed else draft.title
+            self._own(found, _NO_HEADING)
             return
         self._prose.append((block, self._section()))
-        if self._description is None and len(text) >= 20 and not self._headings[1:]:
-            self._description = text[:_DESCRIPTION]
+        self._describe(self._owner, block)
+        if self._description is None and len(text) >= _ENOUGH and not self._headings[1:]:
+            self._description = text[:DESCRIPTION]
+
+    def _of_heading(self, block: Block, found: Sequence[Draft]) -> list[Draft]:
+        """The repository in a sentence whose link says what the heading says, where it is no entry yet."""
+        heading = self._headings[-1][1].casefold()
+        known = {self._repo.casefold(), *(draft.repo.casefold() for draft in found if draft.repo)}
+        for piece in block.cells[0]:
+            repo = repository_of(piece.url or "")
+            if repo and repo.casefold() not in known and tidy(piece.text).casefold() == heading:
+                words = "".join(part.text for part in block.cells[0])
+                return [Draft(tidy(piece.text), piece.url or "", repo, [words], piece.struck)]
+        return []
 
     def _item(self, block: Block) -> None:
         if self._in_own_affairs():
             return
         found = drafts(block.cells, self._repo)
-        # A repository's own link below its heading, and links that only say `paper` or `docs`, are no entries.
-        kept = [draft for draft in found if draft.repo or not is_generic(draft.title)]
-        if self._owner and found and is_generic(found[0].title) and self._complete(found[0]):
+        # Links that only say `paper` or `docs` are no entries, nor is what stands in a part of an entry.
+        kept = [draft for draft in found if draft.repo or not (is_generic(draft.title) or self._in_part())]
+        if self._completes(found):
             kept = []
-        self._kept[id(block)] = bool(found)
-        self._add(kept, _groups(block, self._kept))
+        # What follows in item after item under one name, such as `Meta`, is how the list is made and not what it lists.
+        self._further.update((draft.title, draft.repo) for draft in kept[1:] if draft.named)
+        groups = _groups(block, self._items)
+        if found:
+            self._items[id(block)] = len(self._entries) if kept else -1
+        elif block.parent and not self._in_part():
+            self._describe(self._items.get(id(block.parent)), block)
+        self._add(kept, groups)
 
-    def _complete(self, draft: Draft) -> bool:
-        """Gives a heading's entry the repository that is linked below it."""
-        owner = self._owner
-        if owner and owner.repo is None and draft.repo:
-            position = len(self._entries) - 1 - self._entries[::-1].index(owner)
-            self._owner = self._entries[position] = replace(owner, repo=draft.repo)
-            return True
-        return False
+    def _own(self, found: Sequence[Draft], level: int) -> None:
+        """Adds the entries of a heading or a paragraph: what is linked below may belong to the last of them."""
+        self._add(found)
+        self._owner, self._owner_level = len(self._entries) - 1, level
+
+    def _in_part(self) -> bool:
+        """Whether this stands in a part of a heading's entry, such as `Links`."""
+        levels = [level for level, _ in self._headings[-2:]]
+        within = self._owner is not None and len(levels) > 1 and levels[0] == self._owner_level > 1
+        return within and is_part(self._headings[-1][1])
+
+    def _completes(self, found: Sequence[Draft]) -> bool:
+        """Whether an item is only the repository of the entry above, which then gets it."""
+        if self._owner is None or not found or found[0].named:
+            return False
+        owner, repo = self._entries[self._owner], found[0].repo
+        if owner.repo is None and repo:
+            self._entries[self._owner] = replace(owner, repo=repo)
+        return bool(repo) and self._entries[self._owner].repo == repo
+
+    def _describe(self, number: int | None, block: Block) -> None:
+        """Gives an entry without a description the words below it."""
+        if number is None or number < 0:
+            return
+        entry = self._entries[number]
+        if len(entry.description or "") < _ENOUGH and len(block.cells) == 1:
+            words = describe("".join(piece.text for piece in block.cells[0])) or ""
+            if len(words) >= _ENOUGH:
+                self._entries[number] = replace(entry, description=words)
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
@@ -215,29 +261,16 @@ class _ListReader:
         return None
 
 
-def _groups(block: Block, entries: dict[int, bool]) -> tuple[str, ...]:
+def _groups(block: Block, entries: dict[int, int | None]) -> tuple[str, ...]:
     """The texts of the items that hold this one, where they are mere headings: short and without a link."""
     groups: list[str] = []
     parent = block.parent
     while parent is not None:
         words = heading_words("".join(piece.text for piece in parent.cells[0]))
-        if words and len(words) <= 80 and not entries.get(id(parent)):
+        if words and len(words) <= 80 and entries.get(id(parent)) is None:
             groups.insert(0, words)
         parent = parent.parent
     return tuple(groups)
-
-
-def _lines(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """A paragraph line by line: many lists write an entry a line."""
-    lines: list[list[Piece]] = [[]]
-    for piece in pieces:
-        if piece.url is None and "\n" in piece.text:
-            first, *rest = piece.text.split("\n")
-            lines[-1].append(Piece(first, None, piece.struck))
-            lines.extend([Piece(part, None, piece.struck)] for part in rest)
-        else:
-            lines[-1].append(piece)
-    return lines
 
 
 def _once(entries: Iterable[Entry]) -> list[Entry]:

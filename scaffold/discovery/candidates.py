@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from scaffold.discovery import ranking
 from scaffold.discovery.query import Concept, Query, Wording
 from scaffold.discovery.words import bigrams, inflected
 
-# Of the documents that hold the query, the best by their number are weighed by BM25, and the best of these are looked
-# at closely. Numbers follow quality (see build), so that a common word costs no more than this.
-_WEIGHED = 2_500
-ROOM = 70  # projects; half as many lists
-_BEST = 10
+ROOM = 60  # projects; half as many lists
+_WORDINGS = 5
+# Where the query may stand, and the share of the room for what is found so. Documents are numbered by their quality:
+# the first of each kind are its best, and a common word costs no more than a rare one. (Weighing by BM25 would read
+# every document that holds the query, and finds no better ones.)
+_PLACES = (("{name title keywords} : ", 0.6), ("", 0.4))
 _FEW = 15
-_WORDINGS = 8
 
 
 def candidates(connection: sqlite3.Connection, query: Query, room: int = ROOM) -> list[sqlite3.Row]:
@@ -27,18 +26,24 @@ def candidates(connection: sqlite3.Connection, query: Query, room: int = ROOM) -
     row = connection.execute("SELECT value FROM meta WHERE key = 'lists'").fetchone()
     lists = int(row[0])
     found: set[int] = set()
-    for task in query.tasks:
-        found.update(
-            number for (number,) in connection.execute("SELECT document FROM document_tasks WHERE task = ?", (task,))
-        )
-    together = " AND ".join(f"({expression(concept)})" for concept in query.concepts)
-    apart = " OR ".join(f"({expression(concept)})" for concept in query.concepts)
+    expressions = [expression(concept) for concept in query.concepts]
     for first, last, limit in ((1, lists, room // 2), (lists + 1, 2**62, room)):
-        numbers = _weighed(connection, together, first, last, limit)
-        if len(numbers) < _FEW and len(query.concepts) > 1:
-            numbers |= _weighed(connection, apart, first, last, limit)
-        found |= numbers
+        numbers = _holding(connection, expressions, " AND ", first, last, limit)
+        if len(numbers) < _FEW and len(expressions) > 1:
+            numbers |= _holding(connection, expressions, " OR ", first, last, limit)
+        found |= numbers | _serving(connection, query.tasks, first, last, limit)
     return _rows(connection, found)
+
+
+def _serving(connection: sqlite3.Connection, tasks: Sequence[str], first: int, last: int, limit: int) -> set[int]:
+    """The documents that the catalog or a list's heading gives to the tasks: the most clearly, then the best."""
+    marks = ", ".join("?" * len(tasks))
+    rows = connection.execute(
+        f"SELECT document FROM document_tasks WHERE task IN ({marks}) AND document BETWEEN ? AND ?"
+        " GROUP BY document ORDER BY sum(strength) DESC, document LIMIT ?",
+        (*tasks, first, last, limit),
+    )
+    return {number for (number,) in rows}
 
 
 def expression(concept: Concept) -> str:
@@ -67,15 +72,18 @@ def _word(word: str, before: str = "") -> str:
     return "(" + " OR ".join(f'"{before}{word}{ending}"' for ending in endings[:2]) + ")"
 
 
-def _weighed(connection: sqlite3.Connection, match: str, first: int, last: int, limit: int) -> set[int]:
-    weights = ", ".join(str(weight) for weight in ranking.COLUMN_WEIGHTS.values())
-    rows = connection.execute(
-        f"SELECT rowid, bm25(words, {weights}) FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
-        " ORDER BY rowid LIMIT ?",
-        (match, first, last, _WEIGHED),
-    ).fetchall()
-    best = sorted(rows, key=lambda row: row[1])[:limit]
-    return {row[0] for row in best} | {row[0] for row in rows[:_BEST]}
+def _holding(
+    connection: sqlite3.Connection, expressions: Sequence[str], junction: str, first: int, last: int, limit: int
+) -> set[int]:
+    found: set[int] = set()
+    for place, share in _PLACES:
+        match = junction.join(f"{place}({expression})" for expression in expressions)
+        rows = connection.execute(
+            "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid LIMIT ?",
+            (match, first, last, int(share * limit)),
+        )
+        found.update(number for (number,) in rows)
+    return found
 
 
 def _rows(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[sqlite3.Row]:

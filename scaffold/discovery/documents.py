@@ -85,7 +85,7 @@ class Document:
                 grade=self.entry.grade if self.entry else None,
                 citations=self.citations,
                 stars=self.listed_stars,
-                entries=self.entries,
+                entries=self.entries or (None if self.kind == "list" else 0),
                 archived=bool(self.entry and self.entry.archived),
                 unmaintained=self.unmaintained,
                 succeeded=bool(self.entry and self.entry.successor),

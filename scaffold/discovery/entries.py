@@ -9,34 +9,27 @@ from dataclasses import dataclass, field
 from scaffold.discovery.inline import Piece
 from scaffold.discovery.links import is_web, repository_of
 from scaffold.discovery.plain import tidy
-
-# Words that say what a link is, and nothing of what it leads to.
-_GENERIC = frozenset(
-    (
-        "the a an our my its in by on for and with to official officially unofficial original author authors see"
-        " view click try read more here this that paper papers pdf ps arxiv abs abstract openreview ieee ieeexplore"
-        " xplore acm doi aaai cvf biorxiv springer code codes source src github gitlab git hub repo repository"
-        " implementation implementations impl reimplementation link links web website websites site page pages"
-        " webpage homepage home url project projects demo demos live online doc docs documentation readme guide"
-        " tutorial tutorials blog blogpost post article news announcement video videos youtube slides slide poster"
-        " talk supp supplementary supplemental material materials appendix bibtex bib cite citation colab notebook"
-        " notebooks jupyter kaggle hf hugging face huggingface space spaces model models weights checkpoint"
-        " checkpoints pretrained data dataset datasets benchmark leaderboard download downloads api pypi conda npm"
-        " docker maven twitter tweet discord slack linkedin medium reddit wiki wikipedia book course review python"
-        " pytorch torch tensorflow tf keras caffe caffe2 theano matlab lua jax mxnet chainer paddle paddlepaddle"
-        " java julia c++ c star stars fork forks issue issues license version latest release releases summary note"
-        " notes ref reference references pub publication journal conference html zip txt csv s 논문 코드 링크 깃허브"
-        " 데이터 데이터셋 다운로드 论文 代码 链接 项目 主页"
-    ).split()
+from scaffold.discovery.titles import (
+    CLOSING,
+    OPENING,
+    TITLE,
+    address_title,
+    describe,
+    is_fragment,
+    is_generic,
+    is_own_badge,
+    link_title,
+    split_said,
+    split_title,
 )
+
 _CODE = re.compile(
     r"code|github|git|repo|implementation|impl|source|torch|tensorflow|\btf\b|keras|official|코드|代码", re.I
 )
+# Sentences that offer what they point at: "The data can be downloaded here".
+_OFFERS = re.compile(r"data|corp(?:us|ora)|download|available|accessed|데이터|말뭉치|数据|コーパス", re.I)
 # Between two entries of one item stands nothing but this.
 _SEPARATOR = re.compile(r"[\s,;/|¦&+·•、，；:()\[\]\-–—.]*(?:and|or|및|그리고|和)?[\s,;/|¦&+·•、，；:()\[\]\-–—.]*")
-_LEADING = re.compile(r"^[\s\-–—:|¦•·,;.→]+|[\s\-–—:|¦•·,;→]+$")
-_CELLS = re.compile(r"(?: ?¦)+ ?")
-_EMPTY_BRACKETS = re.compile(r"[(\[【（][\s,;|/·]*[)\]】）]")
 _GONE = re.compile(
     r"\b(?:deprecated|unmaintained|not\s+(?:actively\s+)?maintained|no\s+longer\s+(?:actively\s+)?(?:maintained|developed|supported|updated)"
     r"|discontinued|abandoned|inactive project)\b|[☠💀⚰]",
@@ -47,8 +40,9 @@ _ARCHIVED = re.compile(
     r"|\b(?:repo|repository|project) (?:is |was )?archived",
     re.IGNORECASE,
 )
+_ANCHOR = re.compile(r"\b(?:back|top|contents|toc|up|return)\b|^[\W\d]*$", re.I)  # a way back, or a note's number
 _WORD = re.compile(r"[^\W_]+(?:\+\+)?")
-_TITLE, _DESCRIPTION, _URL = 200, 500, 2000
+_URL, _SEPARATES = 2000, 40
 _LEAD_WORDS = 2  # before the link that begins a paragraph: a number, a date, an emoji's name
 
 
@@ -73,36 +67,70 @@ class Entry:
 
 @dataclass(slots=True)
 class Draft:
-    """An entry while its item is read."""
+    """An entry while its item is read.
+
+    Attributes:
+        pointed: whether it is a word such as `here` in a sentence, which names it nowhere.
+        lead: the words before the link, where the link has a name of its own.
+        named: whether its title is more than `code`, or a repository's name for want of words.
+    """
 
     title: str
     url: str
     repo: str | None
     said: list[str] = field(default_factory=list)
     struck: bool = False
+    named: bool = True
+    pointed: bool = False
+    lead: str = ""
 
     def entry(self, section: tuple[str, ...]) -> Entry:
         """The entry, with its words tidied."""
-        text = _EMPTY_BRACKETS.sub("", tidy("".join(self.said)))
-        description = _LEADING.sub("", " ".join(text.split()))[:_DESCRIPTION]
-        description = _CELLS.sub(" · ", description)
-        said = f"{description} {self.title} {' '.join(section)}"
+        description = describe(self._sentence("".join(self.said)))
+        if description is None and self.named:
+            self.title, description = split_said(self.title)
+        said = f"{description or ''} {self.title} {' '.join(section)}"
         flags = [
             *(["struck"] if self.struck else []),
             *(
                 ["archived"]
-                if _ARCHIVED.search(description) or "archived" in " ".join(section).casefold().split()
+                if _ARCHIVED.search(description or "") or "archived" in " ".join(section).casefold().split()
                 else []
             ),
             *(["unmaintained"] if _GONE.search(said) else []),
         ]
-        return Entry(self.title[:_TITLE], self.url, description or None, section, self.repo, tuple(flags))
+        return Entry(self.title[:TITLE], self.url, description, section, self.repo, tuple(flags))
+
+    def _sentence(self, after: str) -> str:
+        """What is said around the link; with the title where it stands in the middle of a sentence."""
+        lead = self.lead.lstrip(OPENING).rstrip(CLOSING)
+        if not lead:
+            return after
+        few = len(_WORD.findall(lead)) <= _LEAD_WORDS
+        ends = lead != self.lead.strip() or is_fragment(lead)  # in a separator
+        if after.lstrip()[:1].islower() or not (few or ends):
+            return f"{self.lead}{self.title}{after}"
+        return after if is_fragment(lead) else f"{lead} ¦ {after}"
 
 
-def is_generic(text: str) -> bool:
-    """Whether the words of a link say only what kind of link it is."""
-    words = _WORD.findall(text[:_TITLE].casefold())
-    return all(word in _GENERIC or word.strip("v").isdigit() for word in words)
+def _only_separates(text: str) -> bool:
+    text = " ".join(text.split())
+    return len(text) <= _SEPARATES and bool(_SEPARATOR.fullmatch(text))
+
+
+def _points(title: str) -> bool:
+    """Whether a link's words only point at something that the sentence speaks of."""
+    return not {"here", "this", "these"}.isdisjoint(title.casefold().split())
+
+
+def _same_name(one: str, other: str) -> bool:
+    one, other = ("".join(_WORD.findall(name.casefold())) for name in (one, other))
+    return min(len(one), len(other)) > _LEAD_WORDS and (one.startswith(other) or other.startswith(one))
+
+
+def _is_list_badge(piece: Piece, repo: str | None) -> bool:
+    """Whether it is the badge that awesome lists wear."""
+    return not piece.text and bool(repo) and (repo or "").casefold() == "sindresorhus/awesome"
 
 
 def drafts(cells: Sequence[Sequence[Piece]], own: str, *, prose: bool = False) -> list[Draft]:
@@ -119,11 +147,11 @@ def drafts(cells: Sequence[Sequence[Piece]], own: str, *, prose: bool = False) -
     for number, cell in enumerate(cells):
         if number:
             reader.text(" ¦ ")
-        for piece in cell:
+        for at, piece in enumerate(cell):
             if piece.url is None:
                 reader.text(piece.text)
             else:
-                reader.link(piece)
+                reader.link(piece, cell[at + 1].text if at + 1 < len(cell) else "")
     if prose and not reader.is_entry():
         return []
     return reader.found
@@ -135,7 +163,7 @@ class _Reader:
         self._cells = several_cells
         self._lead: list[str] = []
         self._since = ""  # the text since the last link
-        self._begins_with_link = False
+        self._begins_with_link = self._closed = False
         self._badge: str | None = None  # the repository behind a badge that stands before everything else
         self.found: list[Draft] = []
 
@@ -149,49 +177,70 @@ class _Reader:
     def is_entry(self) -> bool:
         return bool(self.found) and self._begins_with_link
 
-    def link(self, piece: Piece) -> None:
+    def link(self, piece: Piece, after: str) -> None:
+        """Takes in a link; `after` is the text, or the link's, that follows in the same cell."""
         url = (piece.url or "").strip()
         if url.startswith("www."):
             url = f"https://{url}"
         if not is_web(url) or len(url) > _URL:
-            if piece.text and not url.startswith("#"):
+            # An item that a file server leads is no entry: what follows is about an address nobody can be sent to.
+            self._closed = self._closed or (not self.found and url.startswith("ftp:"))
+            if piece.text and not (url.startswith("#") and _ANCHOR.search(piece.text)):
                 self.text(piece.text)
             return
         repo = repository_of(url)
         if repo and repo.casefold() == self._own:
             self.text(piece.text)
             return
-        title = tidy(piece.text)
+        if _is_list_badge(piece, repo):
+            return
+        title = link_title(piece.text)
         generic = is_generic(title) or title.startswith(("http://", "https://", "www."))
-        if not self.found:
+        if self._closed:
+            self.text(piece.text)
+        elif not self.found:
             self._first(piece, url, repo, title, generic)
         else:
-            self._further(piece, url, repo, title, generic)
+            _, cell, said = self._since.rpartition("¦")
+            heads = bool(cell) and not said.strip() and not after.lstrip()[:1].isalnum()
+            self._further(piece, url, repo, title, generic, heads=heads)
         self._since = ""
 
     def _first(self, piece: Piece, url: str, repo: str | None, title: str, generic: bool) -> None:
-        lead = _LEADING.sub("", tidy("".join(self._lead)))
+        raw = "".join(self._lead)
+        lead = tidy(raw).lstrip(OPENING).rstrip(CLOSING)
         if not piece.text and not lead:
             self._badge = repo or self._badge  # it may tell where the code of what follows lies; alone it is nothing
             return
-        if not piece.text and not repo:
+        if not piece.text and not repo and not is_own_badge(piece.alt):
             return
         few = len(_WORD.findall(lead)) <= _LEAD_WORDS
-        self._begins_with_link = generic or (few and not lead.endswith((".", "!", "?")))
-        name = title
+        pointed = generic and _points(title) and not few
+        head = bool(_OFFERS.search(lead)) if pointed else generic
+        self._begins_with_link = head or (few and not lead.endswith((".", "!", "?")))
+        name, rest, named = title, "", True
         if generic:
-            name = _title_of(lead) or (repo or "").rpartition("/")[2] or title or url
-        draft = Draft(name[:_TITLE], url, repo or self._badge, struck=piece.struck)
-        if not generic and len(lead) > 3 and lead != name:
-            draft.said.append(f"{lead} ")
+            name, rest = split_title(raw)
+            named = not is_generic(name)
+            name = name or (repo or "").rpartition("/")[2] or (title if title[:4] != "http" else address_title(url))
+        draft = Draft(name[:TITLE], url, repo or self._badge, struck=piece.struck, named=named, pointed=pointed)
+        if pointed:
+            draft.said.append(f"{raw}{piece.text}")
+        elif generic:
+            draft.said.append(f"{rest} ")
+        else:
+            draft.lead = raw
         self.found.append(draft)
 
-    def _further(self, piece: Piece, url: str, repo: str | None, title: str, generic: bool) -> None:
+    def _further(
+        self, piece: Piece, url: str, repo: str | None, title: str, generic: bool, *, heads: bool = False
+    ) -> None:
         main = self.found[0]
         last = self.found[-1]
         if repo is None:
-            side_by_side = bool(_SEPARATOR.fullmatch(self._since)) and not generic and bool(title)
-            if side_by_side and not self._cells and main.repo is None and last.repo is None and not main.said[1:]:
+            side_by_side = _only_separates(self._since) and not generic and bool(title)
+            alone = not self._cells and main.repo is None and last.repo is None
+            if side_by_side and alone and not main.lead.strip() and not main.said[1:]:
                 self.found.append(Draft(title, url, None, struck=piece.struck))
             elif not generic:
                 self.text(piece.text)
@@ -203,23 +252,22 @@ class _Reader:
             return
         if last.repo is None and (generic or _CODE.search(title) or not piece.text):
             last.repo = repo
+            if _points(title):
+                self.text(piece.text)
             return
         if main.repo is None and (generic or _CODE.search(title)):
             main.repo = repo
             return
         between = self._since.strip()
-        apart = bool(_SEPARATOR.fullmatch(between)) or "\n" in self._since or "¦" in self._since
+        apart = heads or "\n" in self._since or ("¦" not in between and _only_separates(between))
+        if _points(title) or not (piece.text or is_own_badge(piece.alt)):
+            return
         if generic or not piece.text:
-            self.found.append(Draft(repo.rpartition("/")[2], url, repo, [main.title], piece.struck))
-        elif apart or main.repo is None:
+            self.found.append(Draft(repo.rpartition("/")[2], url, repo, [main.title], piece.struck, named=False))
+        elif apart:
             self.found.append(Draft(title, url, repo, struck=piece.struck))
+        elif main.repo is None and (_same_name(main.title, title) or _same_name(main.title, repo.partition("/")[2])):
+            main.repo = repo
+            self.text(piece.text)
         else:
             self.text(piece.text)
-
-
-def _title_of(lead: str) -> str:
-    """The title in the words before a link such as `code`: the first sentence, where it is long."""
-    lead = _EMPTY_BRACKETS.sub("", lead).strip(" \t\n.,;:-–—|¦\"“”'[]()")
-    if len(lead) <= _TITLE:
-        return lead
-    return lead[:_TITLE].rpartition(" ")[0]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-# Folded words hold no control characters.
+# Folded words hold no control characters. The signs stand between spaces, so that in the whole string and in every
+# piece of it each word has a space before and after it.
 _FIELD, _LINE, _PART = "\x1d", "\x1e", "\x1f"
-
-
-_SPACES = {ord(sign): " " for sign in (_FIELD, _LINE, _PART)}
 
 
 class Fields(NamedTuple):
@@ -30,25 +28,29 @@ class Fields(NamedTuple):
 
 def pack(fields: Fields) -> str:
     """The fields as one string."""
-    told = _LINE.join(map(_PART.join, fields.told))
-    sections = _LINE.join(map(_PART.join, fields.sections))
-    return _FIELD.join((*fields[:5], told, sections))
+    told = f" {_LINE} ".join(map(f" {_PART} ".join, fields.told))
+    sections = f" {_LINE} ".join(map(f" {_PART} ".join, fields.sections))
+    return f" {f' {_FIELD} '.join((*fields[:5], told, sections))} "
 
 
-def as_text(packed: str) -> str:
-    """All words of all fields, with spaces between them."""
-    return packed.translate(_SPACES)
+def split(packed: str) -> tuple[str, str, str, str, str, list[str], list[str]]:
+    """The fields of one string, `told` and `sections` as packed lines; a space before and after each."""
+    name, owner, title, keywords, description, told, sections = packed.split(_FIELD)
+    return name, owner, title, keywords, description, _lines(told), _lines(sections)
 
 
-def unpack(text: str) -> Fields:
-    """The fields of one string."""
-    name, owner, title, keywords, description, told, sections = text.split(_FIELD)
-    return Fields(
-        name,
-        owner,
-        title,
-        keywords,
-        description,
-        [tuple(line.split(_PART)) for line in told.split(_LINE)] if told else [],  # type: ignore[misc]
-        [tuple(line.split(_PART)) for line in sections.split(_LINE)] if sections else [],  # type: ignore[misc]
-    )
+def parts(line: str) -> list[str]:
+    """The parts of one line of `told` or `sections`, with a space before and after each."""
+    return line.split(_PART)
+
+
+def unpack(packed: str) -> Fields:
+    """The fields of one string as they were packed."""
+    name, owner, title, keywords, description, told, sections = split(packed)
+    mentions: list[Any] = [tuple(part[1:-1] for part in parts(line)) for line in told]
+    headings: list[Any] = [tuple(part[1:-1] for part in parts(line)) for line in sections]
+    return Fields(name[1:-1], owner[1:-1], title[1:-1], keywords[1:-1], description[1:-1], mentions, headings)
+
+
+def _lines(field: str) -> list[str]:
+    return field.split(_LINE) if field.strip() else []

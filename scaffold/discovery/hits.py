@@ -119,7 +119,7 @@ def _quality(row: Row, today: date, facts: Facts | None) -> ranking.Quality:
         grade=row["grade"],
         citations=row["citations"],
         stars=stars if stars is not None else row["listed_stars"],
-        entries=row["entries"],
+        entries=row["entries"] or (None if row["kind"] == "list" else 0),
         archived=bool(row["archived"] if told is None else told),
         unmaintained=bool(row["unmaintained"]),
         succeeded=row["successor"] is not None,

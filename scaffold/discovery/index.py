@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scaffold import __version__, paths
 
-_SCHEMA_VERSION = 5
+_SCHEMA_VERSION = 6
 _DATA = tuple(Path(__file__).with_name(name) for name in ("glossary.toml", "renames.toml"))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MAX_LENGTH = 20_000
+_BACKSLASH = "\\"
 _TOKEN = re.compile(r"\\([!-/:-@\[-`{-~])|!\[|\[|\]|<(https?://[^\s<>]+)>|~~|`+|https?://[^\s<>\[\]\"`（）【】]+")
 _SPACED = r"(?:[ \t]*\n?[ \t]*)"
 # (url), (<url>), (url "title"), with brackets in the address one level deep.
@@ -14,6 +15,8 @@ _DESTINATION = re.compile(
     rf"\({_SPACED}(?:<([^<>\n]{{0,2000}})>|([^\s()<>]{{0,2000}}(?:\([^\s()]{{0,500}}\)[^\s()<>]{{0,500}}){{0,4}}))"
     rf"{_SPACED}(?:\"[^\"\n]{{0,500}}\"|'[^'\n]{{0,500}}'|\([^()\n]{{0,500}}\))?{_SPACED}\)"
 )
+# A link in place of the address, closed or not: what is clicked on is the inner one.
+_NESTED = re.compile(r"\(\[\s?(https?://[^\s()<>\[\]]{1,2000})(?:\]\((https?://[^\s()<>]{1,2000})\))?\)?")
 # A bracket that nobody closed: the address ends with the line or the next blank.
 _UNCLOSED = re.compile(r"\([ \t]*(https?://[^\s()<>\[\]]{1,2000})")
 _REFERENCE = re.compile(r"[ ]?\[([^\[\]\n]{0,200})\]")
@@ -27,20 +30,35 @@ class Piece:
         text: what is read; of a link that holds only images, empty.
         url: of a link.
         struck: whether it is struck through.
+        alt: what the pictures in a link are called.
     """
 
     text: str
     url: str | None = None
     struck: bool = False
+    alt: str = ""
 
 
 def scan(content: str, references: Mapping[str, str]) -> list[Piece]:
     """The pieces of a paragraph's source. Images are left out; what is longer than `MAX_LENGTH` is cut.
 
+    A line that its writer broke ends in a vertical tab and a newline.
+
     Args:
         references: folded label → address, for `[text][label]`.
     """
-    return _Scanner(content[:MAX_LENGTH], references).pieces()
+    return _Scanner(_with_breaks(content[:MAX_LENGTH]), references).pieces()
+
+
+def _with_breaks(content: str) -> str:
+    if "\\\n" not in content and "  \n" not in content:
+        return content
+    return "\n".join(map(_with_break, content.split("\n")))
+
+
+def _with_break(line: str) -> str:
+    broken = line.endswith(("  ", _BACKSLASH))
+    return f"{line.rstrip(' ').removesuffix(_BACKSLASH)}\v" if broken else line
 
 
 class _Scanner:
@@ -97,12 +115,13 @@ class _Scanner:
         if url is None:
             return end  # brackets around text: the text stays, the brackets are no loss
         if image:
-            del self._pieces[start:]
+            self._pieces[start:] = [Piece("", None, alt=words[:40])]
         elif any(piece.url and piece.text for piece in inside) and len(self._open) == 0 and not words.strip():
             return after
         else:
             struck = self._struck or any(piece.struck for piece in inside)
-            self._pieces[start:] = [Piece(words.strip(), url, struck)]
+            alt = " ".join(piece.alt for piece in inside if piece.alt)[:80]
+            self._pieces[start:] = [Piece(words.strip(), url, struck, alt)]
         return after
 
     def _destination(self, words: str, end: int) -> tuple[str | None, int]:
@@ -111,6 +130,8 @@ class _Scanner:
         for gap in (0, 1):
             if gap and text[end : end + 1] != " ":
                 break
+            if found := _NESTED.match(text, end + gap):
+                return _trimmed(found[2] or found[1]), found.end()
             if found := _DESTINATION.match(text, end + gap):
                 url = found[1] if found[1] is not None else found[2]
                 if gap and not url.startswith(("http", "www.")):

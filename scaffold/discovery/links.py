@@ -14,7 +14,7 @@ _NOT_OWNERS = frozenset(
         "about account apps blog codespaces collections contact customer-stories dashboard enterprise events"
         " explore features github-copilot gist home issues join login logout marketplace mobile new notifications"
         " orgs organizations pricing pulls readme search security sessions settings signup site sponsors stars team"
-        " teams topics trending users watching wiki"
+        " teams topics trending user-attachments users watching wiki"
     ).split()
 )
 _OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})")
@@ -99,7 +99,9 @@ def own_file(url: str, repo: str, path: str) -> str | None:
     if target.startswith("..") or target == "." or target == path:
         return None
     if not _TEXT_FILE.search(target):
-        return f"{target}/README.md" if "." not in posixpath.basename(target) and url.rstrip().endswith("/") else None
+        if "." in posixpath.basename(target) or not url.rstrip().endswith("/"):
+            return None
+        target = f"{target}/README.md"
     stem = posixpath.basename(target).rpartition(".")[0]
     folder = posixpath.dirname(target)
     if _NO_PART.fullmatch(stem) or _TRANSLATION.fullmatch(stem) or target.startswith(".github/"):

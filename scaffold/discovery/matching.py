@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from scaffold.discovery import ranking
 from scaffold.discovery.candidates import ROOM, candidates
-from scaffold.discovery.fields import as_text, unpack
+from scaffold.discovery.fields import parts, split
 from scaffold.discovery.query import Concept, Query
 from scaffold.discovery.words import has_cjk, inflected
 
@@ -43,7 +43,12 @@ class Candidate:
     row: Row
     evidence: list[Evidence]
     match: float
-    sources: list[str] = field(default_factory=list)  # the lists that name it
+
+    @property
+    def sources(self) -> list[str]:
+        """The lists that name it."""
+        told = split(self.row["fields"])[5]
+        return [parts(mention)[0].strip() for mention in told]
 
 
 # Words with a space before them, and the endings they may have; none means any.
@@ -87,19 +92,28 @@ class Present:
     ) -> None:
         self._latin, self._cjk, self._apart, self._alone = latin, cjk, apart, alone
         self._any = bool(latin or cjk or apart or alone)
+        self._words = [needle[0] for needle, _ in latin] + [needle[0] for needle in alone]
 
-    def strength(self, text: str) -> float:
-        """That of the strongest wording in one field, or 0."""
-        if not self._any or not text:
+    def in_any(self, line: str) -> bool:
+        """Whether a line of several fields may hold a wording in one of them: a quick look before a close one."""
+        if self._cjk and not line.isascii():
+            return True
+        for word in self._words:
+            if word in line:
+                return True
+        return bool(self._apart) and all(needle[0] in line for needle in self._apart)
+
+    def strength(self, padded: str) -> float:
+        """That of the strongest wording in one field, which has a space before and after it; or 0."""
+        if not self._any:
             return 0.0
         found = 0.0
-        padded = f" {text} "
         for needle, strength in self._latin:
             if needle[0] in padded and _holds(padded, needle):
                 found = strength
                 break
-        if self._cjk and not text.isascii():
-            joined = text.replace(" ", "")
+        if self._cjk and not padded.isascii():
+            joined = padded.replace(" ", "")
             found = max([found, *(strength for needle, strength in self._cjk if needle in joined)])
         if self._apart and found < ranking.APART and all(_holds(padded, needle) for needle in self._apart):
             return ranking.APART
@@ -137,9 +151,8 @@ def _answers(candidate: Candidate, query: Query) -> bool:
 
 
 def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
-    name, owner, title, keywords, description, told, sections = unpack(row["fields"])
-    headings = " ".join(path for path, _ in sections)
-    whole = f" {as_text(row['fields'])} "
+    whole: str = row["fields"]
+    name, owner, title, keywords, description, told, sections = split(whole)
     catalogued = row["grade"] is not None
     tasks: list[str] = json.loads(row["tasks"]) if catalogued and query.tasks else []
     found = []
@@ -161,7 +174,10 @@ def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
             evidence.place = tasks.index(concept.task)
             place = min(evidence.place, len(ranking.TASK_PLACE) - 1)
             chances.append(concept.aim * ranking.TASK_PLACE[place])
-        for _, weight, section, text, subject in told:
+        for mention in told:
+            if not needle.in_any(mention):
+                continue
+            _, weight, section, text, subject = parts(mention)
             chance = ranking.either(
                 [
                     ranking.SECTION * needle.strength(section),
@@ -171,15 +187,15 @@ def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
             )
             evidence.lists += chance > 0
             chances.append(float(weight) * chance)
-        if headings and needle.strength(headings):
-            evidence.sections = sum(int(count) for path, count in sections if needle.strength(path))
-            if evidence.sections:
-                share = evidence.sections / max(row["entries"], 1)
-                chances += [ranking.OWN_SECTION, ranking.OWN_SECTION_SHARE * math.sqrt(share)]
+        headings = (parts(line) for line in sections if needle.in_any(line))
+        evidence.sections = sum(int(count) for path, count in headings if needle.strength(path))
+        if evidence.sections:
+            share = evidence.sections / max(row["entries"], 1)
+            chances += [ranking.OWN_SECTION, ranking.OWN_SECTION_SHARE * math.sqrt(share)]
         evidence.strength = ranking.either(chances)
         found.append(evidence)
     strengths = [(concept.weight, evidence.strength) for concept, evidence in zip(query.concepts, found, strict=True)]
-    return Candidate(row, found, ranking.match(strengths), [mention[0] for mention in told])
+    return Candidate(row, found, ranking.match(strengths))
 
 
 def _weigh_lists(found: list[Candidate]) -> None:

@@ -17,9 +17,14 @@ _ESCAPES = re.compile("\x1b(?:\\][^\x07\x1b]{0,500}(?:\x07|\x1b\\\\)?|\\[[0-?]{0
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}|~{3,})")
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)((?:\s[^<>]*)?)/?>")
 _HREF = re.compile(r"""\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
+_ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_ALT_WORD = re.compile(r"\w+")
+_ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
+_FOOTNOTE = re.compile(r"\[\^[\w-]{1,20}\](?![:(\[])")
 _INLINE = frozenset(
     ("b strong i em u sup sub span font small big kbd code samp var tt mark ins abbr cite q wbr").split()
 )
+_LISTS = frozenset("ul ol li table tbody thead tr td th".split())
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
 
 
@@ -52,7 +57,7 @@ def decoded(content: bytes | str) -> str:
 
 def to_markdown(text: str) -> str:
     """Markdown without comments, fenced code and HTML: tags become the Markdown that means the same."""
-    return _Html().convert(_without_fences(_without_comments(text)))
+    return _Html().convert(_FOOTNOTE.sub("", _without_fences(_without_comments(text))))
 
 
 def _without_comments(text: str) -> str:
@@ -98,6 +103,8 @@ class _Html:
     def __init__(self) -> None:
         self._links: list[str] = []
         self._lists = 0
+        self._line_end = -1
+        self._in_item = self._in_row = False
 
     def convert(self, text: str) -> str:
         """The text with every tag replaced."""
@@ -108,16 +115,31 @@ class _Html:
         if name == "a":
             return self._link(closing, attributes)
         if name == "img":
-            return " ![image](image) "
+            alt = _ALT.search(attributes[:5000])
+            words = " ".join(_ALT_WORD.findall(alt[1] or alt[2] or "")) if alt else ""
+            return f" ![{words[:40] or 'image'}](image) "
         if name in _INLINE:
             return ""
         if name in ("del", "s", "strike"):
             return "~~"
+        self._look_at_line(found)
         if name == "br":
-            return " " if self._links else "\n"
-        if self._links:
-            return " "  # a block inside a link must not tear it
+            return " " if self._links or self._in_row else "\\\n"
+        if self._links or ((self._in_item or self._in_row) and name not in _LISTS):
+            return " "  # a block must not tear the link, the item or the row that it stands in
         return self._block(closing, name)
+
+    def _look_at_line(self, found: re.Match[str]) -> None:
+        """Notes whether the line of a tag is an item's first, or a table's row."""
+        if found.start() < self._line_end:
+            return
+        text = found.string
+        start = text.rfind("\n", 0, found.start()) + 1
+        end = text.find("\n", start)
+        self._line_end = len(text) if end < 0 else end
+        line = text[start : self._line_end].lstrip(" \t>")
+        self._in_item = bool(_ITEM.match(line))
+        self._in_row = not self._in_item and ("|" in line)
 
     def _link(self, closing: bool, attributes: str) -> str:
         if not closing:
@@ -177,8 +199,12 @@ def rst_to_markdown(text: str) -> str:
     return _rst_links("\n".join(out), targets)
 
 
+def _rst_link(found: re.Match[str]) -> str:
+    return f"[{found[1].strip()}](<{found[2].strip().replace(' ', '%20')}>)"
+
+
 def _rst_links(text: str, targets: dict[str, str]) -> str:
-    text = re.sub(r"`([^`<>\n]*(?:\n[^`<>\n]+)?)\s*<([^`<>\s]+)>`__?", r"[\1](<\2>)", text)
+    text = re.sub(r"`([^`<>\n]*(?:\n[^`<>\n]+)?)<([^`<>\n]+)>`__?", _rst_link, text)
 
     def named(found: re.Match[str]) -> str:
         words = found[1] or found[2]
@@ -189,7 +215,7 @@ def _rst_links(text: str, targets: dict[str, str]) -> str:
     return re.sub(r"\|[^|\n]+\|_?|:\w+:`([^`]*)`", r"\1", text)
 
 
-_SHORTCODE = re.compile(r":[a-z0-9_+-]{2,40}:")
+SHORTCODE = re.compile(r":[a-z0-9_+-]{2,40}:")
 _EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|_{1,3})(?=\S)|(?<=\S)(\*{1,3}|_{1,3})(?!\w)")
 _EMOJI = re.compile(
     "[\U0001f000-\U0001faff\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\ufe0e\ufe0f\u20e3]"
@@ -201,7 +227,7 @@ def tidy(text: str) -> str:
     if "*" in text or "_" in text:
         text = _EMPHASIS.sub("", text)
     if ":" in text:
-        text = _SHORTCODE.sub("", text)
+        text = SHORTCODE.sub("", text)
     return " ".join(text.split())
 
 

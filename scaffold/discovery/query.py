@@ -165,7 +165,7 @@ def _named(connection: sqlite3.Connection, number: int, typed: str) -> Concept:
             other = words_of(text)
             strengths.setdefault(other, _strength(words, other, title, whole=whole, part=part))
     ordered = sorted((Wording(text, value) for text, value in strengths.items()), key=lambda wording: -wording.strength)
-    aim = 1.0 if whole else ranking.NARROWER
+    aim = 1.0 if whole else ranking.NARROWER if part else ranking.ALIAS
     return Concept(typed, tuple(ordered[:_MAX_WORDINGS]), task, aim, _rare(connection, words))
 
 
@@ -177,7 +177,7 @@ def _strength(typed: str, other: str, title: str, *, whole: bool, part: bool) ->
         return ranking.SAME
     # A part of the task was named: the task's other wordings are near it, no more. A Korean part that the glossary
     # does not know may be the translation of any of them.
-    return ranking.SYNONYM if has_cjk(typed) and not part else ranking.NEAR
+    return ranking.NEAR if part else ranking.SYNONYM if has_cjk(typed) else ranking.BESIDE
 
 
 def _rare(connection: sqlite3.Connection, words: str) -> tuple[str, ...]:

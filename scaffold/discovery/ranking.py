@@ -31,10 +31,11 @@ OWN_SECTION = 0.30
 OWN_SECTION_SHARE = 0.35
 # The share of the best projects for the query that a list names.
 CONTENT = 0.4
-# Strength of a wording that was not typed: the task's title or an abbreviation's full form; a mere synonym; one of the
-# whole task where only a part of it was typed.
+# Strength of a wording that was not typed: the task's title or an abbreviation's full form; a mere synonym; one synonym
+# for another; one of the whole task where only a part of it was typed.
 SAME = 0.95
 SYNONYM = 0.7
+BESIDE = 0.5
 NEAR = 0.35
 CORRECTED = 0.9
 # All words of a phrase apart from each other, and a word that alone gives the phrase away: one that stands in at most
@@ -43,24 +44,28 @@ APART = 0.8
 ALONE = 0.6
 RARE = 0.01
 ENOUGH = 3000
-# What serving the task counts where a narrower word for it was typed (`adversarial attack` for security).
+# What serving the task counts where a narrower word for it was typed (`adversarial attack` for security), and where
+# another name of it was typed, which may be narrower too.
 NARROWER = 0.5
+ALIAS = 0.8
 # How much more matching counts than quality.
 SHARPNESS = 1.3
 # What a concept counts for where nothing of it was found.
 MISSING = 0.04
-# BM25 weight of each column of the full-text table, in its order. It only chooses who is looked at closely.
-COLUMN_WEIGHTS = {"name": 8.0, "title": 5.0, "keywords": 4.0, "description": 2.0, "sections": 3.0, "subjects": 2.0}
 
 # --- quality ---------------------------------------------------------------------------------------------------------
 GRADE = {3: 1.0, 2: 0.87, 1: 0.72}
 UNGRADED = 0.6
+# What the catalog's word alone counts: no list names the repository, and no stars speak for it.
+UNCITED = 0.8
 # Per doubling of (weighted) independent lists that name it.
 CITATIONS = 0.12
 # Per power of ten of stars over a hundred: GitHub's, or those that a list wrote beside its entry.
 STARS = 0.08
 # A list is worth more with more entries, per power of ten over ten.
 ENTRIES = 0.06
+# A list that has not been read: nothing but its name and the catalog's word speaks for it.
+UNREAD = 0.8
 ARCHIVED = 0.5
 UNMAINTAINED = 0.6
 SUCCEEDED = 0.45
@@ -77,12 +82,16 @@ LARGE_LIST = 500
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What is known of a repository apart from the query. What is not known is None or 0."""
+    """What is known of a repository apart from the query. What is not known is None or 0.
+
+    Attributes:
+        entries: of a list; None for one that was not read.
+    """
 
     grade: int | None = None
     citations: float = 0.0
     stars: int | None = None
-    entries: int = 0
+    entries: int | None = 0
     archived: bool = False
     unmaintained: bool = False
     succeeded: bool = False
@@ -92,11 +101,15 @@ class Quality:
 def quality(known: Quality) -> float:
     """How good a repository is, whatever the query: about 0.2 to 1.6."""
     value = GRADE.get(known.grade or 0, UNGRADED)
+    if not known.citations and known.stars is None:
+        value *= UNCITED
     value += CITATIONS * math.log2(1 + known.citations)
     if known.stars is not None:
         value += STARS * max(0.0, math.log10(max(known.stars, 1)) - 2)
-    value += ENTRIES * max(0.0, math.log10(max(known.entries, 1)) - 1)
+    value += ENTRIES * max(0.0, math.log10(max(known.entries or 1, 1)) - 1)
     value -= min(IDLE_MOST, IDLE * max(0.0, known.idle_years - 2))
+    if known.entries is None:
+        value *= UNREAD
     if known.archived:
         value *= ARCHIVED
     if known.unmaintained:

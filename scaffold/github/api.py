@@ -23,9 +23,10 @@ from scaffold.settings import Settings
 
 _AT_ONCE = 50
 _FACTS_LIVE = 3600.0
+WRITE_PAUSE = 1.0  # seconds: what GitHub asks of those who change several things
 _FIELDS = (
     "nameWithOwner description stargazerCount licenseInfo { spdxId } primaryLanguage { name } isArchived pushedAt"
-    " isFork isPrivate repositoryTopics(first: 20) { nodes { topic { name } } }"
+    " isFork isPrivate diskUsage repositoryTopics(first: 20) { nodes { topic { name } } }"
 )
 # PyGithub takes its connections from its class: two threads must not give it theirs at once.
 _injecting = threading.Lock()
@@ -44,6 +45,7 @@ class GitHub:
         deadline: when everything must be done.
         max_requests: how many requests may leave.
         refresh: ask anew what the cache holds.
+        write_pause: seconds between two requests that change something; None where nothing is changed.
     """
 
     def __init__(
@@ -53,13 +55,14 @@ class GitHub:
         max_requests: int = 12,
         *,
         refresh: bool = False,
+        write_pause: float | None = None,
     ) -> None:
         self.settings = settings
         self.refresh = refresh
         self.deadline = deadline or Deadline.after(3600)
         self._budget = Budget(max_requests)
         self._session = open_session(settings, self.deadline, self._budget, refresh=refresh)
-        self._api = _connect(settings, self._session)
+        self._api = _connect(settings, self._session, write_pause)
 
     @property
     def requests_made(self) -> int:
@@ -81,6 +84,14 @@ class GitHub:
     def close(self) -> None:
         """Let go of connections and cache."""
         self._session.close()
+
+    def send(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], Any]:
+        """One request: the answer's headers, by their names in lower case, and its document; None where it has none.
+
+        Raises:
+            ScaffoldError: of the family, for whatever goes wrong.
+        """
+        return _asked(lambda: self._api.requester.requestJsonAndCheck(verb, path, input=body), self.settings.api_url)
 
     def search_repositories(self, query: str, *, sort: str | None = None, limit: int = 30) -> list[RepositoryFacts]:
         """The first repositories for a query in GitHub's own syntax: one request.
@@ -180,7 +191,7 @@ def _name(repo: str) -> RepositoryName | None:
         return None
 
 
-def _connect(settings: Settings, session: requests.Session) -> github.Github:
+def _connect(settings: Settings, session: requests.Session, write_pause: float | None) -> github.Github:
     """PyGithub on our session, without its own retries, pauses and credentials."""
 
     class Http(HTTPRequestsConnectionClass):
@@ -204,9 +215,12 @@ def _connect(settings: Settings, session: requests.Session) -> github.Github:
     with _injecting:
         Requester.injectConnectionClasses(Http, Https)
         try:
-            # No pauses: the only POSTs from here are queries. What writes must pause a second before each.
+            # No pauses where the only POSTs are queries.
             return github.Github(
-                base_url=settings.api_url, retry=None, seconds_between_requests=None, seconds_between_writes=None
+                base_url=settings.api_url,
+                retry=None,
+                seconds_between_requests=None,
+                seconds_between_writes=write_pause,
             )
         finally:
             Requester.resetConnectionClasses()

@@ -13,6 +13,8 @@ from scaffold.errors import AuthError, NotFoundError, RateLimitError, ScaffoldEr
 
 _TOKEN_HINT = "Set GITHUB_TOKEN (or sign in with `gh auth login`): signed in you may ask far more often."
 
+_OFFLINE = "; --offline asks no server"
+
 
 class NetworkError(ScaffoldError):
     """GitHub could not be reached, or did not answer as it should.
@@ -22,6 +24,10 @@ class NetworkError(ScaffoldError):
     """
 
     passing = True
+
+
+class TokenError(AuthError):
+    """The token itself is at fault: whatever else is asked with it would fail in the same way."""
 
 
 def unreachable(url: str, error: Exception) -> NetworkError:
@@ -38,19 +44,19 @@ def unreachable(url: str, error: Exception) -> NetworkError:
         return late(url)
     else:
         reason = "the connection broke"
-    return NetworkError(f"{host} could not be reached: {reason}", hint="Check the network; --offline asks no server.")
+    return NetworkError(f"{host} could not be reached: {reason}", hint=f"Check the network{_OFFLINE}.")
 
 
 def late(url: str) -> NetworkError:
     """The answer did not come in time."""
     host = urlsplit(url).netloc.rpartition("@")[2]
-    return NetworkError(f"{host} did not answer in time", hint="Try again later; --offline asks no server.")
+    return NetworkError(f"{host} did not answer in time", hint=f"Try again later{_OFFLINE}.")
 
 
 def cut(url: str) -> NetworkError:
     """An answer ended before its end."""
     host = urlsplit(url).netloc.rpartition("@")[2]
-    return NetworkError(f"{host} gave an answer that breaks off", hint="Try again later; --offline asks no server.")
+    return NetworkError(f"{host} gave an answer that breaks off", hint=f"Try again later{_OFFLINE}.")
 
 
 def garbled(url: str, what: str) -> NetworkError:
@@ -93,12 +99,12 @@ def from_status(
     if limited:
         return _limit(headers, body, signed_in=signed_in, search="/search/" in path)
     if status == 401:
-        return AuthError("the token is not accepted", hint="Renew GITHUB_TOKEN, or unset it to ask without one.")
+        return TokenError("the token is not accepted", hint="Renew GITHUB_TOKEN, or unset it to ask without one.")
     if status == 403:
+        if "x-github-sso" in headers:
+            return unauthorised(headers["x-github-sso"])
         needed = headers.get("x-accepted-github-permissions") or headers.get("x-accepted-oauth-scopes")
         missing = f"; it needs {needed[:200]}" if needed else ""
-        if "x-github-sso" in headers:
-            missing = "; its organisation wants the token to be authorised for single sign-on"
         return AuthError(f"the permission for this is missing{missing}", hint=None if signed_in else _TOKEN_HINT)
     if status in (404, 410, 451):
         return NotFoundError(f"there is nothing at {path.removeprefix('/repos/')}")
@@ -106,8 +112,25 @@ def from_status(
         return ScaffoldError("the search was not understood", hint="Use fewer or plainer words.")
     if status >= 500:
         host = urlsplit(url).netloc
-        return NetworkError(f"{host} has trouble (HTTP {status})", hint="Try again later; --offline asks no server.")
+        return NetworkError(f"{host} has trouble (HTTP {status})", hint=f"Try again later{_OFFLINE}.")
     return NetworkError(f"HTTP {status} for {path}", hint="Try again later.")
+
+
+def without_offline(error: ScaffoldError) -> ScaffoldError:
+    """The same error for a command that has no `--offline`."""
+    error.hint = error.hint and error.hint.replace(_OFFLINE, "")
+    return error
+
+
+def unauthorised(header: str) -> AuthError:
+    """An organisation with single sign-on does not know the token; `X-GitHub-SSO` may say where that is mended."""
+    address = header.partition("url=")[2].split(";")[0].strip()
+    shown = address.startswith("https://") and address.isascii() and address.isprintable() and " " not in address
+    where = address if shown and len(address) < 500 else "https://github.com/settings/tokens (Configure SSO)"
+    return AuthError(
+        "the permission for this is missing; its organisation wants the token to be authorised for single sign-on",
+        hint=f"Authorise the token at {where}, then run the same again.",
+    )
 
 
 def _limit(headers: Mapping[str, str], body: str, *, signed_in: bool, search: bool) -> RateLimitError:
@@ -126,7 +149,7 @@ def _limit(headers: Mapping[str, str], body: str, *, signed_in: bool, search: bo
     if wait is not None:
         at = datetime.datetime.fromtimestamp(time.time() + wait).strftime("%H:%M")
         when = f"; it ends in {_span(wait)}, at {at}"
-    hint = "Try again then; --offline asks no server." if when else "Try again in some minutes."
+    hint = f"Try again then{_OFFLINE}." if when else "Try again in some minutes."
     if not signed_in:
         hint = f"{hint} {_TOKEN_HINT}"
     return RateLimitError(f"{what}{when}", hint=hint)

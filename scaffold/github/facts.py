@@ -29,6 +29,7 @@ class RepositoryFacts:
     topics: tuple[str, ...] = ()
     fork: bool = False
     private: bool = False
+    size: int | None = None  # kilobytes, as GitHub counts: all history, compressed
 
 
 def cached_facts(settings: Settings, repos: Sequence[str]) -> dict[str, RepositoryFacts]:

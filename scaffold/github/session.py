@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.models import PreparedRequest, Response
-from requests_cache import CachedSession
+from requests_cache import DO_NOT_CACHE, CachedSession
 
 from scaffold.errors import RefusedError, ScaffoldError
 from scaffold.github import errors
@@ -19,6 +19,7 @@ from scaffold.github.answers import STATUSES, AnswerCache
 from scaffold.github.body import read_body
 from scaffold.github.deadline import Deadline
 from scaffold.github.keeping import file_of
+from scaffold.github.refusals import from_write, is_write
 from scaffold.github.watch import Watch, WatchedAdapter
 from scaffold.settings import Settings
 
@@ -29,6 +30,9 @@ _REDIRECTS = 4
 _SEARCH_LIVES = 3600
 _OTHERS_LIVE = 300
 _MOVED = (301, 302, 303, 307, 308)
+# What a request that changes something is answered with; 302 and 303 would have it asked again as another one.
+_WRITTEN = {"POST": (200, 201, 202), "PUT": (204,), "DELETE": (204,)}
+_WRITE_MOVED = (301, 307, 308)
 # An unreadable answer in the cache is simply asked for again; nobody needs to read of it.
 logging.getLogger("requests_cache").addHandler(logging.NullHandler())
 logging.getLogger("requests_cache").propagate = False
@@ -109,30 +113,39 @@ class GuardedAdapter(WatchedAdapter):
 
     def _check(self, response: Response, url: str, body: bytes) -> None:
         text = body[:4000].decode("utf-8", "replace") if response.status_code >= 400 else ""
-        error = errors.from_status(
-            url, response.status_code, response.headers, text, signed_in=bool(self._settings.token)
-        )
+        writes = is_write(response.request.method, url)
+        if writes:
+            error = from_write(url, response.status_code, response.headers, text)
+        else:
+            signed_in = bool(self._settings.token)
+            error = errors.from_status(url, response.status_code, response.headers, text, signed_in=signed_in)
         if error:
             raise error
-        if response.status_code in _MOVED:
+        if response.status_code in (_WRITE_MOVED if writes else _MOVED):
             self._refuse_others(urljoin(url, response.headers.get("Location", "")))
             response.status_code = 301  # PyGithub follows this one
-        if response.status_code == 200:
-            if "json" not in response.headers.get("Content-Type", "").lower():
-                raise errors.garbled(url, "a web page instead of data")
-            try:
-                document = json.loads(body)
-            except ValueError:
-                raise errors.cut(url) from None
-            except RecursionError:
-                document = None
-            if not isinstance(document, dict) or ("/search/" in url and not isinstance(document.get("items"), list)):
-                raise errors.garbled(url, "an answer that means nothing")
-        elif response.status_code not in _MOVED and not (
-            response.status_code == 304 and "If-None-Match" in response.request.headers
-        ):
-            # PyGithub would sleep over a 202 and ask again.
+            return
+        known = response.status_code == 304 and "If-None-Match" in response.request.headers
+        if response.status_code in (_WRITTEN.get(response.request.method or "", ()) if writes else (200,)):
+            if response.status_code != 204:
+                _check_document(url, response, body)
+        elif writes or not known:
+            # PyGithub would sleep over a 202 to a GET and ask again.
             raise errors.garbled(url, "an answer that means nothing")
+
+
+def _check_document(url: str, response: Response, body: bytes) -> None:
+    """Raises where an answer that should hold data holds something else."""
+    if "json" not in response.headers.get("Content-Type", "").lower():
+        raise errors.garbled(url, "a web page instead of data")
+    try:
+        document = json.loads(body)
+    except ValueError:
+        raise errors.cut(url) from None
+    except RecursionError:
+        document = None
+    if not isinstance(document, dict) or ("/search/" in url and not isinstance(document.get("items"), list)):
+        raise errors.garbled(url, "an answer that means nothing")
 
 
 def open_session(settings: Settings, deadline: Deadline, budget: Budget, *, refresh: bool = False) -> requests.Session:
@@ -140,7 +153,8 @@ def open_session(settings: Settings, deadline: Deadline, budget: Budget, *, refr
     session = _Session(
         refresh,
         backend=AnswerCache(file_of(settings, "answers")),
-        urls_expire_after={"*/search/*": _SEARCH_LIVES, "*": _OTHERS_LIVE},
+        # Who is asking is nobody's to read in a file.
+        urls_expire_after={"*/user": DO_NOT_CACHE, "*/search/*": _SEARCH_LIVES, "*": _OTHERS_LIVE},
         allowable_methods=("GET",),
         allowable_codes=STATUSES,
         stale_if_error=False,

@@ -29,6 +29,7 @@ def from_rest(data: Any) -> RepositoryFacts | None:
         topics=data.get("topics"),
         fork=data.get("fork"),
         private=data.get("private"),
+        size=data.get("size"),
     )
 
 
@@ -48,6 +49,7 @@ def from_graphql(node: Any) -> RepositoryFacts | None:
         topics=[_inside(_inside(topic, "topic"), "name") for topic in topics] if isinstance(topics, list) else [],
         fork=node.get("isFork"),
         private=node.get("isPrivate"),
+        size=node.get("diskUsage"),
     )
 
 
@@ -63,6 +65,7 @@ def _facts(
     topics: Any,
     fork: Any,
     private: Any,
+    size: Any,
 ) -> RepositoryFacts | None:
     try:
         name = str(parse_name(repo))
@@ -80,6 +83,7 @@ def _facts(
         topics=tuple(filter(None, map(_text, topics[:_TOPICS]))) if isinstance(topics, list) else (),
         fork=fork is True,
         private=private is not False and private is not None,  # what is not plainly public is kept as private
+        size=size if type(size) is int and 0 <= size < 2**53 else None,
     )
 
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from scaffold.errors import RefusedError, ScaffoldError
 from scaffold.references.reference import Reference, failed
 from scaffold.repository import RepositoryName, RepositorySpec, same_address, shown
 from scaffold.settings import Settings
-from scaffold.staging import staging_folder
-from scaffold.vcs import Repositories
+from scaffold.staging import remove, staging_folder
+from scaffold.vcs import History, Repositories
+from scaffold.vcs.errors import TransientError
+from scaffold.vcs.submodules import bring_submodules
+
+_T = TypeVar("_T")
 
 Progress = Callable[[str, str, int, int], None]
 """Called from any thread with `owner/name`, the phase ("Receiving objects"), how much is done and how much there is."""
+
+
+Retry = Callable[[str, str, float], None]
+"""Called from any thread with `owner/name`, the reason, and the seconds until the next try."""
 
 
 Done = Callable[[Reference], None]
@@ -31,8 +41,12 @@ class CloneJob:
         lock_path: the lock file.
         settings: which server gets the token, and which hosts are allowed.
         jobs: how many at a time.
-        full: all history rather than one commit.
+        history: how much of it is brought; what is there already is deepened.
+        submodules: bring the submodules too, from allowed hosts.
+        sizes: of repositories whose size is known, by the keys of their names; the unit is free. Largest first.
+        pauses: seconds before each further try, after a cut or a stall.
         on_progress: called as git counts.
+        on_retry: called before each further try.
         on_done: called as each ends.
     """
 
@@ -40,8 +54,12 @@ class CloneJob:
     lock_path: Path
     settings: Settings
     jobs: int = 4
-    full: bool = False
+    history: History = "none"
+    submodules: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    pauses: tuple[float, ...] = (1.0, 4.0)
     on_progress: Progress | None = None
+    on_retry: Retry | None = None
     on_done: Done | None = None
 
 
@@ -57,7 +75,7 @@ class Bringer:
         self.git = Repositories(job.settings)
         self._directory = job.directory
         self._followed = followed
-        self._full = job.full
+        self._job = job
         self._on_progress = job.on_progress or (lambda repo, phase, count, total: None)
         self._staging = job.directory
 
@@ -103,11 +121,9 @@ class Bringer:
 
     def _bring_new(self, spec: RepositorySpec, target: Path) -> Reference:
         into = self._staging / f"{spec.name.owner}+{spec.name.name}"
-        commit = self.git.clone(
-            spec.url, into, ref=self.ref_of(spec), full=self._full, on_progress=self._reporter(spec)
-        )
-        if not self.git.is_repository(into) or self.git.remote_url(into) != spec.url:
-            raise ScaffoldError(f"{spec.url}: git brought something else than was asked for")
+        commit, left_out = self._tried(spec, lambda: self._clone(spec, into))
+        if hasattr(os, "sync"):
+            os.sync()  # a power cut after the rename must not find a folder whose files were never written
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             target.rmdir()
@@ -118,7 +134,36 @@ class Bringer:
                 raise
             # Another run was faster: its clone is as good.
             return self._bring_forward(spec, target)
-        return Reference(str(spec.name), str(target), commit, "cloned")
+        return _noted(Reference(str(spec.name), str(target), commit, "cloned"), left_out)
+
+    def _clone(self, spec: RepositorySpec, into: Path) -> tuple[str, list[str]]:
+        remove(into)  # what an earlier try left
+        commit = self.git.clone(
+            spec.url, into, ref=self.ref_of(spec), history=self._job.history, on_progress=self._reporter(spec)
+        )
+        self.git.verify(spec.url, into)
+        return commit, self._submodules(spec, into)
+
+    def _submodules(self, spec: RepositorySpec, folder: Path) -> list[str]:
+        if not self._job.submodules:
+            return []
+        return bring_submodules(self.git, spec.url, folder, self._job.settings)
+
+    def _tried(self, spec: RepositorySpec, action: Callable[[], _T]) -> _T:
+        """Do it, and again where the connection broke off or the server stalled."""
+        for pause in self._job.pauses:
+            try:
+                return action()
+            except TransientError as error:
+                if self._job.on_retry:
+                    self._job.on_retry(str(spec.name), error.message, pause)
+                self.git.wait(pause)
+        try:
+            return action()
+        except TransientError as error:
+            if self._job.pauses:
+                error.message += f"; tried {len(self._job.pauses) + 1} times"
+            raise
 
     def _bring_forward(self, spec: RepositorySpec, target: Path) -> Reference:
         if not target.is_dir() or not self.git.is_repository(target):
@@ -131,19 +176,26 @@ class Bringer:
         head = self.git.head_commit(target)
         if head is None:
             raise ScaffoldError(f"{target} has no commit checked out", hint="remove the folder and clone it again")
-        wanted = self.git.find_remote(spec.url, self.ref_of(spec))
+        wanted = self._tried(spec, lambda: self.git.find_remote(spec.url, self.ref_of(spec)))
         here = Reference(str(spec.name), str(target), head, "unchanged")
+        deepened = self._tried(spec, lambda: self.git.deepen(spec.url, target, self._job.history, self._reporter(spec)))
         if head == wanted.commit:
-            return here
+            left_out = self._tried(spec, lambda: self._submodules(spec, target))
+            return _noted(replace(here, status="updated") if deepened else here, left_out)
         if not self.git.is_clean(target):
             return _left_alone(here, spec, "it holds local changes")
         if self.git.has_local_commits(target):
             return _left_alone(here, spec, "it holds commits of its own")
-        commit = self.git.update(spec.url, target, wanted, on_progress=self._reporter(spec))
-        return replace(here, commit=commit, status="updated")
+        commit = self._tried(spec, lambda: self.git.update(spec.url, target, wanted, on_progress=self._reporter(spec)))
+        left_out = self._tried(spec, lambda: self._submodules(spec, target))
+        return _noted(replace(here, commit=commit, status="updated"), left_out)
 
     def _reporter(self, spec: RepositorySpec) -> Callable[[str, int, int], None]:
         return lambda phase, count, total: self._on_progress(str(spec.name), phase, count, total)
+
+
+def _noted(reference: Reference, left_out: Sequence[str]) -> Reference:
+    return replace(reference, note="; ".join(left_out)) if left_out else reference
 
 
 def _left_alone(here: Reference, spec: RepositorySpec, reason: str) -> Reference:

@@ -114,7 +114,9 @@ def _bring_all(
     specs: Sequence[RepositorySpec], bringer: Bringer, job: CloneJob, done: dict[RepositoryName, Reference]
 ) -> None:
     with bringer.prepared(), ThreadPoolExecutor(max(1, min(job.jobs, len(specs)))) as pool:
-        futures: dict[Future[Reference], RepositorySpec] = {pool.submit(bringer.bring, spec): spec for spec in specs}
+        # The largest first: the last one to end then ends soonest. What is not known stays in the order it was named.
+        order = sorted(specs, key=lambda spec: -job.sizes.get(spec.name.key, 0))
+        futures: dict[Future[Reference], RepositorySpec] = {pool.submit(bringer.bring, spec): spec for spec in order}
         try:
             for future in as_completed(futures):
                 done[futures[future].name] = future.result()

@@ -20,6 +20,7 @@ class Reference:
         status: `unchanged` also where local work kept it from being updated; `error` then says so.
         error: why it failed, or was left as it is.
         hint: what to do about it.
+        note: what else is worth knowing, e.g. which submodules were left out.
         exit_code: the exit code that this failure stands for, 0 without one.
     """
 
@@ -30,6 +31,7 @@ class Reference:
     error: str | None = None
     hint: str | None = None
     exit_code: int = 0
+    note: str | None = None
 
     def to_json(self) -> dict[str, str | None]:
         """The reference as `scaffold clone --json` prints it."""
@@ -39,6 +41,7 @@ class Reference:
             "commit": self.commit,
             "status": self.status,
             "error": self.error,
+            "note": self.note,
         }
 
 

@@ -1,25 +1,23 @@
-"""git, through GitPython: the only package that runs it.
-
-Every command is a list of fixed options, then `--`, then operands that were checked before. Where a command takes no
-`--`, it takes no operand either. git runs in a session of its own, without a terminal, and never asks.
-"""
+"""git, through GitPython: the only package that runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from scaffold.errors import NotFoundError, ScaffoldError
-from scaffold.repository import check_ref, is_commit
+from scaffold.errors import NotFoundError, RefusedError, ScaffoldError
+from scaffold.repository import check_ref, is_commit, same_address, shown
 from scaffold.settings import Settings
-from scaffold.vcs.environment import NOBODY
-from scaffold.vcs.errors import explain
-from scaffold.vcs.process import GitFailed, Progress, Runner
+from scaffold.vcs.local import LocalRepositories
+from scaffold.vcs.process import Progress
+
+History = Literal["none", "commits", "full"]
+"""How much history: one commit, all commits without their files' older contents, or everything."""
 
 _WANTED = "refs/scaffold/wanted"
 _LISTING_SECONDS = 60.0
-_LOCAL_SECONDS = 600.0
 _SHALLOW_SECONDS = 3600.0
 _FULL_SECONDS = 6 * 3600.0
 
@@ -45,18 +43,21 @@ def init_and_commit(folder: Path, message: str) -> str:
     return Repositories(Settings()).init_and_commit(folder, message)
 
 
-class Repositories:
-    """Runs git for one job, and can stop all of it at once. Safe to use from several threads.
+class Repositories(LocalRepositories):
+    """Brings repositories for one job, and can stop all of it at once. Safe to use from several threads.
 
     Args:
         settings: which server gets the token, and whether plain http is allowed for it.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._runner = Runner(settings)
-
     def clone(
-        self, url: str, into: Path, *, ref: str | None = None, full: bool = False, on_progress: Progress | None = None
+        self,
+        url: str,
+        into: Path,
+        *,
+        ref: str | None = None,
+        history: History = "none",
+        on_progress: Progress | None = None,
     ) -> str:
         """Bring a repository into `into`, which must not exist. Submodules are never fetched.
 
@@ -64,7 +65,7 @@ class Repositories:
             url: an address that `scaffold.repository` built.
             into: the folder to make.
             ref: a branch, a tag or a full commit; without it the remote's default branch.
-            full: all history and branches rather than one commit.
+            history: how much of it; `full` brings every branch too.
             on_progress: called as git counts.
 
         Returns:
@@ -73,23 +74,58 @@ class Repositories:
         Raises:
             NotFoundError, AuthError, RateLimitError, ScaffoldError: why it could not be brought.
         """
+        full = history == "full"
         seconds = _FULL_SECONDS if full else _SHALLOW_SECONDS
         options = ["clone", "--progress", "--no-recurse-submodules", "--template=", "--origin=origin"]
         options += [] if full else ["--depth=1"]
         if ref is not None and is_commit(ref):
             # A commit by its id needs no history: this costs what a shallow clone of a branch costs.
-            self._git(["init", "--quiet", "--template="], [str(into)], what=url)
-            self._git(["remote", "add"], ["origin", url], folder=into, what=url)
+            self.command(["init", "--quiet", "--template="], [str(into)], what=url)
+            self.command(["remote", "add"], ["origin", url], folder=into, what=url)
             self._fetch(url, into, [f"+{ref}:{_WANTED}"], shallow=not full, on_progress=on_progress)
-            self._git(["checkout", "--detach", "--quiet", _WANTED], folder=into, what=url)
+            self.command(["checkout", "--detach", "--quiet", _WANTED], folder=into, what=url)
         else:
             # `--branch=` takes whatever follows as its value, and the ref was checked.
             options += [] if ref is None else [f"--branch={check_ref(ref)}"]
-            self._git(options, [url, str(into)], what=url, seconds=seconds, on_progress=on_progress)
+            self.command(options, [url, str(into)], what=url, seconds=seconds, on_progress=on_progress)
         commit = self.head_commit(into)
         if commit is None:
             raise ScaffoldError(f"{url} has no commits", hint="there is nothing to bring yet")
+        if history == "commits":
+            self.deepen(url, into, history, on_progress)
         return commit
+
+    def deepen(self, url: str, folder: Path, history: History, on_progress: Progress | None = None) -> bool:
+        """Give a clone of one commit its history. What is checked out stays as it is.
+
+        Returns:
+            Whether anything had to be brought.
+
+        Raises:
+            ScaffoldError: as `clone`.
+        """
+        partial = self.is_partial(folder)
+        if history == "none" or not (self.is_shallow(folder) or (partial and history == "full")):
+            return False
+        options = ["--unshallow"] if self.is_shallow(folder) else []
+        if history == "commits":
+            # The server may not know filters; then the older contents come too.
+            self.command(["config", "remote.origin.promisor", "true"], folder=folder, what=url)
+            self.command(["config", "remote.origin.partialclonefilter", "blob:none"], folder=folder, what=url)
+            options.append("--filter=blob:none")
+            branch = self.answer(folder, "symbolic-ref", "--quiet", "--short", "HEAD")
+            commit = self.head_commit(folder)
+            wanted = [f"+refs/heads/{branch}:refs/remotes/origin/{branch}"] if branch else [f"+{commit}:{_WANTED}"]
+        else:
+            options += ["--refetch", "--no-filter"] if partial else []
+            for key in ("promisor", "partialclonefilter"):
+                self.answer(folder, "config", "--unset-all", f"remote.origin.{key}")
+            wanted = ["+refs/heads/*:refs/remotes/origin/*"]
+            self.command(["config", "remote.origin.fetch", *wanted], folder=folder, what=url)
+        command = ["fetch", "--progress", "--no-recurse-submodules", *options]
+        operands = ["origin", *wanted]
+        self.command(command, operands, folder=folder, what=url, seconds=_FULL_SECONDS, on_progress=on_progress)
+        return True
 
     def update(self, url: str, folder: Path, wanted: RemoteRef, on_progress: Progress | None = None) -> str:
         """Bring an existing clone to what the remote has; files that were changed are never overwritten.
@@ -103,15 +139,34 @@ class Repositories:
         Raises:
             ScaffoldError: as `clone`, or files of the user's are in the way.
         """
-        shallow = self._answer(folder, "rev-parse", "--is-shallow-repository") == "true"
-        on_branch = self._answer(folder, "symbolic-ref", "--quiet", "HEAD") == wanted.name
+        shallow = self.is_shallow(folder)
+        on_branch = self.answer(folder, "symbolic-ref", "--quiet", "HEAD") == wanted.name
         refspecs = [f"+{wanted.name}:{_WANTED}"]
         if on_branch:
             refspecs.append(f"+{wanted.name}:refs/remotes/origin/{wanted.name.removeprefix('refs/heads/')}")
         self._fetch(url, folder, refspecs, shallow=shallow, on_progress=on_progress)
         move = ["reset", "--quiet", "--keep"] if on_branch else ["checkout", "--detach", "--quiet"]
-        self._git([*move, _WANTED], folder=folder, what=str(folder))
+        self.command([*move, _WANTED], folder=folder, what=str(folder))
         return self.head_commit(folder) or wanted.commit
+
+    def add_upstream(self, url: str, folder: Path, on_progress: Progress | None = None) -> None:
+        """Have a clone know another repository as its remote `upstream`, and bring that one's branches.
+
+        Raises:
+            RefusedError: `upstream` is something else already.
+            ScaffoldError: as `clone`.
+        """
+        known = self.answer(folder, "config", "--local", "--get", "remote.upstream.url")
+        if known is None:
+            self.command(["remote", "add"], ["upstream", url], folder=folder, what=url)
+        elif not same_address(known, url):
+            raise RefusedError(
+                f"{folder}: its remote upstream is {shown(known)}, not {url}",
+                hint=f"rename that remote: git -C {shlex.quote(str(folder))} remote rename upstream NAME",
+            )
+        shallow = self.is_shallow(folder)
+        branches = "+refs/heads/*:refs/remotes/upstream/*"
+        self._fetch(url, folder, [branches], shallow=shallow, on_progress=on_progress)
 
     def find_remote(self, url: str, ref: str | None = None) -> RemoteRef:
         """What a remote offers under a branch, tag or commit, or as its default, at the cost of one ref listing.
@@ -124,7 +179,7 @@ class Repositories:
         names = (
             ["HEAD"] if ref is None else [f"refs/heads/{check_ref(ref)}", f"refs/tags/{ref}", f"refs/tags/{ref}^{{}}"]
         )
-        listing = self._git(["ls-remote", "--symref"], [url, *names], what=url, seconds=_LISTING_SECONDS)
+        listing = self.command(["ls-remote", "--symref"], [url, *names], what=url, seconds=_LISTING_SECONDS)
         lines = [line.partition("\t") for line in listing.splitlines()]
         commits = {name: value for value, _, name in lines if is_commit(value)}
         offered = next((name for name in names if name in commits), None)
@@ -136,72 +191,10 @@ class Repositories:
         branches = [value.removeprefix("ref: ") for value, _, name in lines if value.startswith("ref: refs/heads/")]
         return RemoteRef(check_ref(branches[0]) if ref is None and branches else offered, commit)
 
-    def is_repository(self, folder: Path) -> bool:
-        """Whether `folder` itself is the top of a usable repository."""
-        return self._answer(folder, "rev-parse", "--git-dir") == ".git"
-
-    def head_commit(self, folder: Path) -> str | None:
-        """The full id of the commit that is checked out, None without one."""
-        return self._answer(folder, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
-
-    def remote_url(self, folder: Path) -> str | None:
-        """The address the repository was cloned from, as written in its configuration."""
-        return self._answer(folder, "config", "--local", "--get", "remote.origin.url")
-
-    def is_clean(self, folder: Path) -> bool:
-        """Whether every tracked file is as committed. Untracked files are the user's own and do not count."""
-        return self._answer(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all") == ""
-
-    def has_local_commits(self, folder: Path) -> bool:
-        """Whether the commit that is checked out is the user's own: nothing that was fetched leads to it."""
-        fetched = ("refs/remotes", "refs/tags", "refs/scaffold")
-        return not self._answer(folder, "for-each-ref", "--count=1", "--contains=HEAD", *fetched)
-
-    def init_and_commit(self, folder: Path, message: str) -> str:
-        """As the function of that name."""
-        what = str(folder)
-        self._git(["init", "--quiet", "--template="], [what], what=what)
-        self._git(["add", "--all"], ["."], folder=folder, what=what)
-        known = all(self._answer(folder, "var", f"GIT_{role}_IDENT") for role in ("AUTHOR", "COMMITTER"))
-        options = ["commit", "--quiet", "--no-verify", "--no-gpg-sign", f"--message={message}"]
-        self._git(options, folder=folder, what=what, extra={} if known else NOBODY)
-        commit = self.head_commit(folder)
-        assert commit is not None
-        return commit
-
-    def stop(self) -> None:
-        """End every git of this job, and start no further one."""
-        self._runner.stop()
-
     def _fetch(
         self, url: str, folder: Path, refspecs: Sequence[str], *, shallow: bool, on_progress: Progress | None
     ) -> None:
         options = ["fetch", "--progress", "--no-recurse-submodules", *(["--depth=1"] if shallow else [])]
         seconds = _SHALLOW_SECONDS if shallow else _FULL_SECONDS
         operands = [url, *refspecs]
-        self._git(options, operands, folder=folder, what=url, seconds=seconds, on_progress=on_progress)
-
-    def _answer(self, folder: Path, *command: str) -> str | None:
-        """What a local command of fixed words prints, None where it fails."""
-        try:
-            return self._runner.run(command, folder=folder, seconds=_LOCAL_SECONDS).strip()
-        except GitFailed:
-            return None
-
-    def _git(
-        self,
-        options: Sequence[str],
-        operands: Sequence[str] = (),
-        *,
-        what: str,
-        folder: Path | None = None,
-        seconds: float = _LOCAL_SECONDS,
-        on_progress: Progress | None = None,
-        extra: Mapping[str, str] | None = None,
-    ) -> str:
-        try:
-            return self._runner.run(
-                options, operands, folder=folder, seconds=seconds, on_progress=on_progress, extra=extra
-            )
-        except GitFailed as error:
-            raise explain(error.stderr, what) from error
+        self.command(options, operands, folder=folder, what=url, seconds=seconds, on_progress=on_progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from scaffold.settings import Settings
 
@@ -35,6 +35,8 @@ CONFIG = {
     "core.hooksPath": "/dev/null",
     "fetch.recurseSubmodules": "false",
     "gc.auto": "0",
+    # A redirect leads to a host that nobody allowed: scaffold looks at the new address itself (see redirects).
+    "http.followRedirects": "false",
     "http.lowSpeedLimit": "100",
     "http.lowSpeedTime": "30",
     "init.defaultBranch": "main",
@@ -90,10 +92,15 @@ def environment(settings: Settings, inherited: Mapping[str, str] | None = None) 
         key = f"credential.{settings.server_url}.helper"
         # The empty value drops the user's own helpers for this host: they would store the token.
         config += [(key, ""), (key, _CREDENTIAL_HELPER)]
-    given = inherited.get("GIT_CONFIG_COUNT", "")
+    return {**added, **configured(config, inherited)}
+
+
+def configured(pairs: Sequence[tuple[str, str]], before: Mapping[str, str]) -> dict[str, str]:
+    """The variables that set configuration for one git, after what an environment sets already."""
+    given = before.get("GIT_CONFIG_COUNT", "")
     first = int(given) if given.isdecimal() else 0
-    for number, (key, value) in enumerate(config, first):
+    added = {"GIT_CONFIG_COUNT": str(first + len(pairs))}
+    for number, (key, value) in enumerate(pairs, first):
         added[f"GIT_CONFIG_KEY_{number}"] = key
         added[f"GIT_CONFIG_VALUE_{number}"] = value
-    added["GIT_CONFIG_COUNT"] = str(first + len(config))
     return added

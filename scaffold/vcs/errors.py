@@ -6,6 +6,15 @@ import re
 
 from scaffold.errors import AuthError, NotFoundError, RateLimitError, ScaffoldError
 
+
+class TransientError(ScaffoldError):
+    """A cut, a stall or a server's hiccup: the same may well succeed a moment later."""
+
+
+class MovedError(ScaffoldError):
+    """The server sends us to another address, which nobody has looked at yet."""
+
+
 # The first pattern that occurs wins: a server that says "not found" while asking for a password means "not found".
 _NETWORK_HINT = "check the network connection, then run the same command again"
 _DISK_HINT = "free some space or choose another folder with --dir, then run the same command again"
@@ -48,15 +57,26 @@ _PATTERNS: tuple[tuple[str, type[ScaffoldError], str, str], ...] = (
         "nothing was written; tell the owners of the repository",
     ),
     (
+        r"error: 30[12378]",
+        MovedError,
+        "{what} has moved",
+        "look it up in a browser and use its new name",
+    ),
+    (
         r"Operation too slow|timed out|Timeout was reached",
-        ScaffoldError,
+        TransientError,
         "{what}: the server stopped answering",
         _NETWORK_HINT,
     ),
     (
-        r"Could not resolve|Failed to connect|[Cc]ould ?n[o']t connect|Connection re(?:set|fused)|No route to host"
-        r"|unreachable|Empty reply|transfer closed|SSL|certificate|TLS|RPC failed|early EOF|hung up|disconnect"
-        r"|returned error: 5\d\d",
+        r"Connection reset|Empty reply|transfer closed|RPC failed|early EOF|hung up|disconnect|returned error: 5\d\d",
+        TransientError,
+        "{what}: the connection broke off ({said})",
+        _NETWORK_HINT,
+    ),
+    (
+        r"Could not resolve|Failed to connect|[Cc]ould ?n[o']t connect|Connection refused|No route to host"
+        r"|unreachable|SSL|certificate|TLS",
         ScaffoldError,
         "{what}: the server could not be reached ({said})",
         _NETWORK_HINT,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.errors import ScaffoldError
 from scaffold.settings import Settings
-from scaffold.vcs.environment import FOREIGN_REPOSITORY, environment
+from scaffold.vcs.environment import FOREIGN_REPOSITORY, configured, environment
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -81,7 +81,7 @@ class Runner:
         self._environment = environment(settings)
         self._lock = threading.Lock()
         self._running: set[Popen[bytes]] = set()
-        self._stopped = False
+        self.stopped = threading.Event()
 
     def run(
         self,
@@ -92,6 +92,7 @@ class Runner:
         seconds: float,
         on_progress: Progress | None = None,
         extra: Mapping[str, str] | None = None,
+        config: Sequence[tuple[str, str]] = (),
     ) -> str:
         """Run one command to its end.
 
@@ -102,6 +103,7 @@ class Runner:
             seconds: the longest it may take.
             on_progress: called with what the command counts on its stderr.
             extra: further environment variables.
+            config: further configuration.
 
         Returns:
             What it printed.
@@ -109,7 +111,7 @@ class Runner:
         Raises:
             GitFailed: it ended with an error, or took too long.
         """
-        process = self._start([*options, *(["--", *operands] if operands else [])], folder, extra or {})
+        process = self._start([*options, *(["--", *operands] if operands else [])], folder, extra or {}, config)
         try:
             with _limited(process, seconds) as late:
                 stdout, stderr = _listen(process, on_progress) if on_progress else process.communicate()
@@ -124,16 +126,22 @@ class Runner:
             raise GitFailed(f"{stderr.decode('utf-8', 'replace')}\n{why}")
         return stdout.decode("utf-8", "replace")
 
-    def _start(self, command: Sequence[str], folder: Path | None, extra: Mapping[str, str]) -> Popen[bytes]:
+    def _start(
+        self,
+        command: Sequence[str],
+        folder: Path | None,
+        extra: Mapping[str, str],
+        config: Sequence[tuple[str, str]],
+    ) -> Popen[bytes]:
         git = _gitpython()
-        added = {**self._environment, **extra}
+        added = {**self._environment, **extra, **(configured(config, self._environment) if config else {})}
         place: list[str] = []
         if folder is not None:
             # Without a ceiling a damaged clone would make git act on the repository around it.
             place = ["-C", str(folder.absolute())]
             added["GIT_CEILING_DIRECTORIES"] = str(folder.absolute().parent)
         with self._lock:
-            if self._stopped:
+            if self.stopped.is_set():
                 raise ScaffoldError("interrupted")
             wrapped = git().execute(
                 [str(git.GIT_PYTHON_GIT_EXECUTABLE), *place, *command],
@@ -150,7 +158,7 @@ class Runner:
     def stop(self) -> None:
         """End every git of this job, and start no further one."""
         with self._lock:
-            self._stopped = True
+            self.stopped.set()
             running = list(self._running)
         _end(running)
 

@@ -256,7 +256,7 @@ def test_a_token_that_is_not_accepted(
     assert _CANARY not in answer.out + answer.err
 
 
-def test_a_token_does_not_follow_a_redirect(
+def test_a_redirect_leads_to_allowed_hosts_only_and_takes_no_token_there(
     server: GitServer,
     scaffold: Call,
     in_tmp: Path,
@@ -267,11 +267,27 @@ def test_a_token_does_not_follow_a_redirect(
     with serve(tmp_path_factory.mktemp("other")) as other:
         server.add("a/moved")
         other.add("a/moved")
-        other.faults["a/moved"] = Fault(token=_CANARY)
         server.faults["a/moved"] = Fault(location=other.url)
-        assert scaffold("clone", "a/moved").code != 0
-        assert other.requests
-        assert all(request.authorization is None for request in other.requests)
+        answer = scaffold("clone", "a/moved")
+        assert answer.code == 4
+        assert other.url.removeprefix("http://") in answer.err
+        assert other.requests == []
+    assert list(in_tmp.iterdir()) == []
+
+
+def test_a_renamed_repository_is_followed_on_its_own_server(
+    server: GitServer, scaffold: Call, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", _CANARY)
+    server.add("b/new")
+    server.faults["b/new"] = Fault(token=_CANARY)
+    server.faults["a/old"] = Fault(location=server.url, renamed="b/new")
+    assert scaffold("clone", "a/old").code == 0
+    folder = in_tmp / "references/a/old"
+    assert git(folder, "config", "remote.origin.url") == f"{server.url}/a/old.git"
+    work = server.commit("b/new", {"more.txt": "more"})
+    server.publish("b/new")
+    assert scaffold("clone", "a/old", "--json").json["references"][0]["commit"] == work
 
 
 def test_without_git_it_is_said_how_to_get_it(start: Start, in_tmp: Path) -> None:

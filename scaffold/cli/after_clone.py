@@ -1,0 +1,58 @@
+"""After a clone: how what was brought is run, and its environment where the user asked for one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaffold.cli.howto import read_reference, show_howto
+from scaffold.cli.output import Output
+from scaffold.errors import ScaffoldError
+from scaffold.references.reference import Reference
+
+if TYPE_CHECKING:
+    from scaffold.references.howto import Environment, HowTo
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What is known of a reference once it is here. None where it is not, or was not asked for."""
+
+    folder: Path | None = None
+    howto: HowTo | None = None
+    environment: Environment | None = None
+    error: ScaffoldError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What is added to the reference's document."""
+        return {
+            "howto": self.howto.to_json() if self.howto else None,
+            "env": None if self.environment is None else str(self.environment.path),
+            "env_error": None if self.error is None else self.error.message,
+        }
+
+    def show(self, output: Output) -> None:
+        """How it is run, for people."""
+        if self.howto is not None and self.folder is not None:
+            show_howto(output, self.howto, self.folder)
+
+
+def look_at(reference: Reference, *, env: bool, output: Output) -> Aftermath:
+    """Read how a reference is run, and install it where that is wanted; what goes wrong there is said at once."""
+    if reference.status == "failed" or reference.path is None:
+        return Aftermath()
+    folder = Path(reference.path)
+    howto = read_reference(folder)
+    if howto is None or not env:
+        return Aftermath(folder, howto)
+    from scaffold.references.howto import make_environment
+
+    output.note(f"{reference.repo}: making its environment; this runs code of the repository")
+    try:
+        environment = make_environment(folder, howto, on_progress=output.note)
+    except ScaffoldError as error:
+        output.error(error)
+        return Aftermath(folder, howto, error=error)
+    output.note(f"{reference.repo}: installed into {environment.path}")
+    return Aftermath(folder, howto, environment)
