@@ -32,6 +32,7 @@ def candidates(connection: sqlite3.Connection, query: Query, room: int = ROOM) -
         if len(numbers) < _FEW and len(expressions) > 1:
             numbers |= _holding(connection, expressions, " OR ", first, last, limit)
         found |= numbers | _serving(connection, query.tasks, first, last, limit)
+    found |= _serving(connection, query.related, 1, lists, room // 4)
     return _rows(connection, found)
 
 

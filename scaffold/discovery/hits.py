@@ -155,6 +155,9 @@ def why(query: Query, candidate: Candidate, hit: Hit) -> str:
     told = [f"“{typed}”" for typed, found in rest if not found.named and (found.told or found.lists)]
     if told:
         reasons.append(f"holds {', '.join(told)}")
+    near = [found.near for _, found in pairs if found.near]
+    if near and not reasons:
+        reasons.append(f"for {_and(near)}, which is close")
     entries = min((found.sections for _, found in pairs), default=0)
     if entries:
         reasons.append(f"{entries} entries under such headings")

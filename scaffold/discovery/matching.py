@@ -25,11 +25,13 @@ class Evidence:
     Attributes:
         strength: 0 to 1, all fields together.
         place: the task's place in the catalog's entry, or None.
+        near: of a list that has none there, a related task that has.
         lists: lists that name the document where the concept stands in their words, heading or subject.
     """
 
     strength: float = 0.0
     place: int | None = None
+    near: str | None = None
     named: bool = False
     told: bool = False
     lists: int = 0
@@ -147,13 +149,15 @@ def look_closely(connection: sqlite3.Connection, query: Query, room: int = ROOM)
 
 def _answers(candidate: Candidate, query: Query) -> bool:
     missing = sum(evidence.strength == 0 for evidence in candidate.evidence)
-    return 2 * missing <= len(query.concepts) and candidate.match > ranking.MISSING  # one word in three is no match
+    nothing = ranking.MISSING**ranking.SHARPNESS
+    return 2 * missing <= len(query.concepts) and candidate.match > nothing  # one word in three is no match
 
 
 def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
     whole: str = row["fields"]
     name, owner, title, keywords, description, told, sections = split(whole)
     catalogued = row["grade"] is not None
+    is_list = row["kind"] == "list"  # lists are about broad topics
     tasks: list[str] = json.loads(row["tasks"]) if catalogued and query.tasks else []
     found = []
     for concept, wordings in zip(query.concepts, needles, strict=True):
@@ -174,6 +178,10 @@ def look(row: Row, query: Query, needles: list[Needles]) -> Candidate:
             evidence.place = tasks.index(concept.task)
             place = min(evidence.place, len(ranking.TASK_PLACE) - 1)
             chances.append(concept.aim * ranking.TASK_PLACE[place])
+        elif is_list and (near := next((task for task in tasks if task in concept.related), None)):
+            evidence.near = near
+            place = min(tasks.index(near), len(ranking.TASK_PLACE) - 1)
+            chances.append(ranking.RELATED * concept.aim * ranking.TASK_PLACE[place])
         for mention in told:
             if not needle.in_any(mention):
                 continue

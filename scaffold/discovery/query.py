@@ -28,6 +28,7 @@ _FILLERS = frozenset(f"{_ENGLISH_FILLERS} {_KOREAN_FILLERS}".split())
 _MAX_WORDS = 12
 _MAX_WORDINGS = 18
 _SHORTEST_STEM = 2
+_RELATED = 3
 # Korean particles and endings that cling to a noun: 음성인식을, 강화학습으로, 분류하고. Longest first.
 _ENDINGS = "이란 으로 에서 에게 하는 하기 하고 처럼 란 을 를 이 가 은 는 의 에 로 와 과 용"
 _PARTICLES = tuple(_ENDINGS.split())
@@ -57,6 +58,7 @@ class Concept:
         wordings: the strongest first.
         task: the task that it is, if it is one.
         aim: how much of the task is meant: less than 1 where a narrower word for it was typed.
+        related: the nearest other tasks, nearest first.
         rare: of a phrase its words that alone give it away, as `diarization` does for `speaker diarization`.
         weight: how much it counts in the query: rare words count more.
     """
@@ -65,6 +67,7 @@ class Concept:
     wordings: tuple[Wording, ...]
     task: str | None = None
     aim: float = 1.0
+    related: tuple[str, ...] = ()
     rare: tuple[str, ...] = ()
     weight: float = 1.0
 
@@ -89,6 +92,11 @@ class Query:
     def tasks(self) -> tuple[str, ...]:
         """The tasks that it names, in the order they were named."""
         return tuple(dict.fromkeys(concept.task for concept in self.concepts if concept.task))
+
+    @property
+    def related(self) -> tuple[str, ...]:
+        """The tasks next to those."""
+        return tuple(dict.fromkeys(task for concept in self.concepts for task in concept.related))
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -166,7 +174,14 @@ def _named(connection: sqlite3.Connection, number: int, typed: str) -> Concept:
             strengths.setdefault(other, _strength(words, other, title, whole=whole, part=part))
     ordered = sorted((Wording(text, value) for text, value in strengths.items()), key=lambda wording: -wording.strength)
     aim = 1.0 if whole else ranking.NARROWER if part else ranking.ALIAS
-    return Concept(typed, tuple(ordered[:_MAX_WORDINGS]), task, aim, _rare(connection, words))
+    return Concept(
+        typed, tuple(ordered[:_MAX_WORDINGS]), task, aim, _related(connection, task), _rare(connection, words)
+    )
+
+
+def _related(connection: sqlite3.Connection, task: str | None) -> tuple[str, ...]:
+    row = connection.execute("SELECT related FROM tasks WHERE id = ?", (task,)).fetchone()
+    return tuple(json.loads(row[0])[:_RELATED]) if row else ()
 
 
 def _strength(typed: str, other: str, title: str, *, whole: bool, part: bool) -> float:

@@ -22,6 +22,8 @@ KEYWORDS = 0.4
 DESCRIPTION = 0.35
 # What the catalog says a repository is for, by the place of the task in its entry.
 TASK_PLACE = (0.9, 0.6, 0.45, 0.36, 0.3, 0.25)
+# What a list's serving a related task counts: a narrow topic often has no list of its own.
+RELATED = 0.3
 # A list that names the project: under a heading that holds the concept, in its words, or as a list about nothing else.
 SECTION = 0.5
 MENTION_TEXT = 0.3
@@ -49,7 +51,7 @@ ENOUGH = 3000
 NARROWER = 0.5
 ALIAS = 0.8
 # How much more matching counts than quality.
-SHARPNESS = 1.3
+SHARPNESS = 2.0
 # What a concept counts for where nothing of it was found.
 MISSING = 0.04
 
@@ -59,9 +61,11 @@ UNGRADED = 0.6
 # What the catalog's word alone counts: no list names the repository, and no stars speak for it.
 UNCITED = 0.8
 # Per doubling of (weighted) independent lists that name it.
-CITATIONS = 0.12
-# Per power of ten of stars over a hundred: GitHub's, or those that a list wrote beside its entry.
+CITATIONS = 0.1
+# Per power of ten of stars over what is usual: GitHub's, or those that a list wrote beside its entry. Most entries are
+# written without, and what is not known counts as usual.
 STARS = 0.08
+USUAL_STARS = 2_000
 # A list is worth more with more entries, per power of ten over ten.
 ENTRIES = 0.06
 # A list that has not been read: nothing but its name and the catalog's word speaks for it.
@@ -105,7 +109,7 @@ def quality(known: Quality) -> float:
         value *= UNCITED
     value += CITATIONS * math.log2(1 + known.citations)
     if known.stars is not None:
-        value += STARS * max(0.0, math.log10(max(known.stars, 1)) - 2)
+        value += STARS * math.log10(max(known.stars, 10) / USUAL_STARS)
     value += ENTRIES * max(0.0, math.log10(max(known.entries or 1, 1)) - 1)
     value -= min(IDLE_MOST, IDLE * max(0.0, known.idle_years - 2))
     if known.entries is None:

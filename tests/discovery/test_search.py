@@ -41,7 +41,7 @@ def test_a_correction_is_said(index: sqlite3.Connection) -> None:
 
 def test_the_list_of_the_task_comes_before_the_list_of_everything(index: sqlite3.Connection) -> None:
     found = _found(index, "speech recognition", Filters(kind="list"))
-    assert found == ["one/AwesomeSpeech", "one/everything"]
+    assert found == ["one/AwesomeSpeech", "one/everything", "one/awesome-rl"]  # the last for a related task
 
 
 def test_what_is_kept_outranks_what_is_archived_or_succeeded(index: sqlite3.Connection) -> None:
@@ -99,11 +99,11 @@ def test_both_kinds_are_on_the_first_screen(index: sqlite3.Connection) -> None:
 @pytest.mark.parametrize(
     ("filters", "repos"),
     [
-        (Filters(kind="list"), {"one/AwesomeSpeech", "one/everything"}),
+        (Filters(kind="list"), {"one/AwesomeSpeech", "one/everything", "one/awesome-rl"}),
         (Filters(language="python"), {"kept/diarize"}),
         (Filters(license="apache"), {"kept/listener"}),
         (Filters(license="MIT"), {"kept/diarize"}),
-        (Filters(task="강화학습"), {"one/everything"}),
+        (Filters(task="강화학습"), {"one/everything", "one/awesome-rl"}),
     ],
 )
 def test_filters(index: sqlite3.Connection, filters: Filters, repos: set[str]) -> None:
