@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from scaffold.references.reference import Reference
 
 if TYPE_CHECKING:
     from scaffold.references.howto import Environment, HowTo
+
+# Of pip's lines those that say how far it is.
+_TOLD = ("Collecting ", "Downloading ", "Installing collected ", "Successfully installed ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,9 @@ class Aftermath:
         """How it is run, for people."""
         if self.howto is not None and self.folder is not None:
             show_howto(output, self.howto, self.folder)
+        if self.environment is not None and self.folder is not None:
+            folder = shlex.quote(self.folder.as_posix())
+            output.next_steps([f"cd {folder}", f". {self.environment.path.name}/bin/activate"], "Installed: begin with")
 
 
 def look_at(reference: Reference, *, env: bool, output: Output) -> Aftermath:
@@ -49,8 +56,13 @@ def look_at(reference: Reference, *, env: bool, output: Output) -> Aftermath:
     from scaffold.references.howto import make_environment
 
     output.note(f"{reference.repo}: making its environment; this runs code of the repository")
+
+    def on_progress(line: str) -> None:
+        if line.startswith(_TOLD):
+            output.note(f"  {line}")
+
     try:
-        environment = make_environment(folder, howto, on_progress=output.note)
+        environment = make_environment(folder, howto, on_progress=on_progress)
     except ScaffoldError as error:
         output.error(error)
         return Aftermath(folder, howto, error=error)

@@ -116,7 +116,7 @@ def bring(request: Request, output: Output) -> list[Reference]:
     from scaffold.settings import load_settings, with_gh_token
 
     settings = with_gh_token(load_settings())
-    with progress(output) as (on_progress, on_done):
+    with progress(output) as (on_progress, on_done, on_retry):
         job = CloneJob(
             directory=request.directory,
             lock_path=Path(LOCK_NAME),
@@ -126,7 +126,7 @@ def bring(request: Request, output: Output) -> list[Reference]:
             submodules=request.submodules,
             sizes=_sizes(request.texts, settings),
             on_progress=on_progress,
-            on_retry=lambda repo, reason, pause: output.note(f"{reason}; trying {repo} again in {pause:.0f} s"),
+            on_retry=on_retry,
             on_done=on_done,
         )
         if request.locked:
@@ -213,14 +213,24 @@ def explain(output: Output, references: Sequence[Reference]) -> None:
             output.note(f"{text} ({item.hint})" if item.hint else text)
 
 
-Progress = tuple[Callable[[str, str, int, int], None] | None, Callable[[Reference], None]]
+Progress = tuple[
+    Callable[[str, str, int, int], None] | None, Callable[[Reference], None], Callable[[str, str, float], None]
+]
 
 
 @contextlib.contextmanager
 def progress(output: Output) -> Iterator[Progress]:
-    """What to call on progress: bars on stderr at a terminal, one line for each that ends otherwise."""
+    """What to call on progress, at an end and before a further try: bars on stderr at a terminal, else lines."""
+
+    def retrying(repo: str, reason: str, pause: float) -> str:
+        return f"{repo}: {reason}; trying again in {pause:.0f} s"
+
     if not sys.stderr.isatty():
-        yield None, lambda reference: output.note(f"{reference.repo}: {reference.status}")
+        yield (
+            None,
+            lambda reference: output.note(f"{reference.repo}: {reference.status}"),
+            lambda *words: output.note(retrying(*words)),
+        )
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -241,4 +251,4 @@ def progress(output: Output) -> Iterator[Progress]:
                 bars.remove_task(tasks.pop(reference.repo))
             console.print(clean(f"{reference.repo}: {reference.status}"))
 
-        yield on_progress, on_done
+        yield on_progress, on_done, lambda *words: console.print(clean(retrying(*words)))

@@ -87,13 +87,14 @@ def _clone(fork: Fork, settings: Settings, directory: Path, output: Output, wait
     from scaffold.references.fork import bring_fork
     from scaffold.references.reference import failed
 
-    with progress(output) as (on_progress, on_done):
+    with progress(output) as (on_progress, on_done, on_retry):
         job = CloneJob(
             directory=directory,
             lock_path=Path(LOCK_NAME),
             settings=settings,
             on_progress=on_progress,
             on_done=on_done,
+            on_retry=on_retry,
         )
         limit = FORK_SECONDS if fork.status == "created" else 0.0
         try:

@@ -94,6 +94,8 @@ def _find(index: sqlite3.Connection, settings: Settings, name: str, *, offline: 
     try:
         return find(index, name, told)
     except NotFoundError as unknown:
+        if Path("references", name).is_dir():
+            return _cloned(name, settings)
         if offline:
             raise
         from scaffold.discovery.live import find_live
@@ -108,6 +110,29 @@ def _find(index: sqlite3.Connection, settings: Settings, name: str, *, offline: 
             raise NotFoundError(f"neither the index nor GitHub knows {name}", hint=unknown.hint) from None
         except ScaffoldError as error:
             raise NotFoundError(f"{unknown.message}, and GitHub: {error.message}", hint=unknown.hint) from None
+
+
+def _cloned(name: str, settings: Settings) -> Hit:
+    """A repository of which nothing is known but that it was brought here."""
+    from scaffold.discovery.hits import Hit
+
+    return Hit(
+        repo=name,
+        kind="project",
+        title=name.partition("/")[2],
+        description=None,
+        url=f"{settings.server_url}/{name}",
+        tasks=(),
+        stars=None,
+        license=None,
+        language=None,
+        archived=None,
+        pushed_at=None,
+        cited_by=0,
+        score=0.0,
+        sources=("reference",),
+        why="cloned by you",
+    )
 
 
 def _show_list(output: Output, hit: Hit, held: ListContents, templates: tuple[str, ...]) -> None:
