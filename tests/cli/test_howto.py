@@ -48,3 +48,11 @@ def test_show_says_nothing_of_what_is_not_here(scaffold: Scaffold, in_tmp: Path)
     answer = scaffold("show", "karpathy/nanoGPT", "--offline", "--json")
     assert answer.json["howto"] is None
     assert "How to run" not in scaffold("show", "karpathy/nanoGPT", "--offline").out
+
+
+def test_what_nobody_lists_but_was_cloned_is_shown(scaffold: Scaffold, in_tmp: Path) -> None:
+    build(in_tmp / "references/nobody/lists", TREES["scripts with requirements"][0])
+    answer = scaffold("show", "nobody/lists", "--offline", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["sources"] == ["reference"]
+    assert answer.json["howto"]["kind"] == "scripts"
