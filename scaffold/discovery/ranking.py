@@ -15,13 +15,13 @@ import math
 from dataclasses import dataclass
 
 # --- match: evidence of one field that holds the concept as it was typed --------------------------------------------
-NAME = 0.65
+NAME = 0.55
 OWNER = 0.25
 TITLE = 0.45
 KEYWORDS = 0.4
 DESCRIPTION = 0.35
 # What the catalog says a repository is for, by the place of the task in its entry.
-TASK_PLACE = (0.9, 0.6, 0.45, 0.36, 0.3, 0.25)
+TASK_PLACE = (0.9, 0.7, 0.55, 0.45, 0.35, 0.3)
 # What a list's serving a related task counts: a narrow topic often has no list of its own.
 RELATED = 0.3
 # A list that names the project: under a heading that holds the concept, in its words, or as a list about nothing else.
@@ -56,7 +56,7 @@ SHARPNESS = 2.0
 MISSING = 0.04
 
 # --- quality ---------------------------------------------------------------------------------------------------------
-GRADE = {3: 1.0, 2: 0.87, 1: 0.72}
+GRADE = {3: 1.0, 2: 0.8, 1: 0.6}
 UNGRADED = 0.6
 # What the catalog's word alone counts: no list names the repository, and no stars speak for it.
 UNCITED = 0.8
