@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _NEXT_SHOWN = 3
+_INTERRUPTED = 130
 LOCK_NAME = "references.lock"
 
 
@@ -78,20 +79,21 @@ def command(
     """Bring repositories onto the disk, into DIR/OWNER/NAME, and pin them in references.lock."""
     texts = repositories
     depth: History = "full" if full else "commits" if history else "none"
+    done: list[Reference] = []
     try:
         if ref is not None:
             check_ref(ref)
         texts += _read_list(listed) if listed else ()
         texts += _best(query, top, output) if query else ()
-        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output)
+        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output, done)
+        after = [look_at(item, env=env, output=output) for item in references]
+    except KeyboardInterrupt:
+        return _interrupted(output, done)
     except ScaffoldError as error:
         if output.as_json:
-            documents = [{**failed(text, error).to_json(), **Aftermath().to_json()} for text in texts]
-            output.emit({"references": documents}, lambda: None)
+            output.emit(_document([failed(text, error) for text in texts]), lambda: None)
         raise
-    after = [look_at(item, env=env, output=output) for item in references]
-    documents = [{**item.to_json(), **found.to_json()} for item, found in zip(references, after, strict=True)]
-    output.emit({"references": documents}, lambda: _show(output, references, after))
+    output.emit(_document(references, after), lambda: _show(output, references, after))
     explain(output, references)
     return exit_code(references) or (PartialError.exit_code if any(found.error for found in after) else 0)
 
@@ -101,8 +103,11 @@ def clone_names(output: Output, names: Sequence[str]) -> list[Reference]:
     return bring(Request(tuple(names)), output)
 
 
-def bring(request: Request, output: Output) -> list[Reference]:
+def bring(request: Request, output: Output, done: list[Reference] | None = None) -> list[Reference]:
     """Clone or restore what was asked for, showing how far it is.
+
+    Args:
+        done: gets each reference as it ends, for a caller that must know them after an interrupt.
 
     Raises:
         UsageError: nothing was named, or `--locked` together with a ref.
@@ -116,7 +121,13 @@ def bring(request: Request, output: Output) -> list[Reference]:
     from scaffold.settings import load_settings, with_gh_token
 
     settings = with_gh_token(load_settings())
-    with progress(output) as (on_progress, on_done, on_retry):
+    with progress(output, len(request.texts) or None) as (on_progress, show_done, on_retry):
+
+        def on_done(reference: Reference) -> None:
+            if done is not None:
+                done.append(reference)
+            show_done(reference)
+
         job = CloneJob(
             directory=request.directory,
             lock_path=Path(LOCK_NAME),
@@ -142,6 +153,20 @@ def exit_code(references: Sequence[Reference]) -> int:
     if len(failures) < len(references):
         return PartialError.exit_code
     return failures[0].exit_code if len(failures) == 1 else ScaffoldError.exit_code
+
+
+def _document(references: Sequence[Reference], after: Sequence[Aftermath] | None = None) -> dict[str, Any]:
+    pairs = zip(references, after or [Aftermath()] * len(references), strict=True)
+    return {"references": [{**item.to_json(), **found.to_json()} for item, found in pairs]}
+
+
+def _interrupted(output: Output, done: Sequence[Reference]) -> int:
+    """Say in one line what was kept."""
+    kept = sum(reference.status != "failed" for reference in done)
+    output.emit(_document(done), lambda: None)
+    here = f"{kept} {'repository is' if kept == 1 else 'repositories are'} here"
+    output.note(f"Interrupted: {here}. The same command goes on with the rest.")
+    return _INTERRUPTED
 
 
 def _best(query: str, top: int, output: Output) -> tuple[str, ...]:
@@ -219,8 +244,13 @@ Progress = tuple[
 
 
 @contextlib.contextmanager
-def progress(output: Output) -> Iterator[Progress]:
-    """What to call on progress, at an end and before a further try: bars on stderr at a terminal, else lines."""
+def progress(output: Output, total: int | None = 1) -> Iterator[Progress]:
+    """What to call on progress, at an end and before a further try: bars on stderr at a terminal, else lines.
+
+    Args:
+        output: where the lines go.
+        total: how many repositories are to come; None where that is not known.
+    """
 
     def retrying(repo: str, reason: str, pause: float) -> str:
         return f"{repo}: {reason}; trying again in {pause:.0f} s"
@@ -240,15 +270,19 @@ def progress(output: Output) -> Iterator[Progress]:
     columns = (TextColumn("{task.fields[repo]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Bars(*columns, console=console, transient=True) as bars:
         tasks: dict[str, Any] = {}
+        # From the beginning: a server may say nothing for a while.
+        everything = bars.add_task("asking", total=total, repo="repositories")
 
         def on_progress(repo: str, phase: str, count: int, total: int) -> None:
             if repo not in tasks:
                 tasks[repo] = bars.add_task(phase, repo=repo)
+            bars.update(everything, description="")
             bars.update(tasks[repo], description=phase, completed=count, total=total)
 
         def on_done(reference: Reference) -> None:
             if reference.repo in tasks:
                 bars.remove_task(tasks.pop(reference.repo))
+            bars.advance(everything)
             console.print(clean(f"{reference.repo}: {reference.status}"))
 
         yield on_progress, on_done, lambda *words: console.print(clean(retrying(*words)))

@@ -45,9 +45,14 @@ class Output:
         self.as_json = as_json
         self.debug = False
         self._stdout = stdout or sys.stdout
-        self._stderr = stderr or sys.stderr
+        self._own_stderr = stderr
         self._console: Console | None = None
         self._begun = False
+
+    @property
+    def _stderr(self) -> TextIO:
+        """Looked up each time: while bars are shown, Rich puts a stream there that writes above them."""
+        return self._own_stderr or sys.stderr
 
     @property
     def at_terminal(self) -> bool:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Any
 
 from scaffold.cli.output import Output, clean
 
 if TYPE_CHECKING:
+    from questionary import Question
+
     from scaffold.discovery.hits import Hit
     from scaffold.discovery.search import SearchResult
 
 _WIDTH = 100
+_INTERRUPTED = 130
 
 
 def pick_and_go_on(output: Output, result: SearchResult) -> int:
@@ -18,9 +22,8 @@ def pick_and_go_on(output: Output, result: SearchResult) -> int:
     import questionary
 
     choices = [questionary.Choice(_label(hit), value=hit.repo) for hit in result.hits]
-    picked = questionary.checkbox(
-        "Which ones? (space picks, enter goes on)", choices=choices, instruction=" "
-    ).unsafe_ask()
+    question = "Which ones? (space picks, enter goes on, q leaves)"
+    picked = _ask(questionary.checkbox(question, choices=choices, instruction=" "))
     if not picked:
         output.note("Nothing was picked.")
         return 0
@@ -30,20 +33,38 @@ def pick_and_go_on(output: Output, result: SearchResult) -> int:
     ]
     if result.templates:
         ways.append(questionary.Choice(f"start a {result.templates[0]} project for the topic", value="start"))
-    way = questionary.select("And then?", choices=ways, instruction=" ").unsafe_ask()
+    way = _ask(questionary.select("And then?", choices=ways, instruction=" "))
+    if way is None:
+        output.note("Nothing was done.")
+        return 0
     return _go_on(output, way, picked, result.query)
+
+
+def _ask(question: Question) -> Any:
+    """The answer; None where the user leaves with q, Escape or the end of input."""
+    from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
+
+    leaving = KeyBindings()
+    for key in ("q", "escape", "c-d"):
+        leaving.add(key, eager=True)(lambda event: event.app.exit(result=None))
+    application = question.application
+    application.key_bindings = merge_key_bindings([application.key_bindings or KeyBindings(), leaving])
+    return question.unsafe_ask()
 
 
 def _go_on(output: Output, way: str, picked: list[str], topic: str) -> int:
     from scaffold.cli.main import run
 
-    if way == "show":
-        return max(run(["show", repo]) for repo in picked)
-    if way == "clone":
-        output.note(f"$ scaffold clone {' '.join(picked)}")
-        return run(["clone", *picked])
-    output.note(f"$ scaffold start {topic}")
-    return run(["start", topic])
+    if way != "show":
+        arguments = ["clone", *picked] if way == "clone" else ["start", topic]
+        output.note(f"$ {shlex.join(['scaffold', *arguments])}")
+        return run(arguments)
+    code = 0
+    for repo in picked:
+        code = max(code, run(["show", repo]))
+        if code == _INTERRUPTED:
+            break
+    return code
 
 
 def _label(hit: Hit) -> str:

@@ -86,6 +86,7 @@ class _Run:
         self._output = output
         self._wanted: list[str] = []
         self._notices: list[str] = []
+        self._building = False
         self._totals = {"lists": 0, "entries": 0, "repositories": 0}
 
     @contextlib.contextmanager
@@ -163,14 +164,15 @@ class _Run:
         """Now, so that the next search need not wait for it."""
         from scaffold.discovery.index import open_index
 
+        self._building = True
         open_index(building=lambda: self._output.note("Building the index …")).close()
 
     def interrupted(self) -> int:
-        """Keep what has come; another interrupt ends this as well."""
+        """Say in one line what was kept, and end: the next search builds the index."""
         kept = sum(result.status != "failed" for result in self.results)
         self._output.emit(self.document(), lambda: None)
-        self._output.note(f"Interrupted: {_lists(kept)} kept. `scaffold sync` goes on with the rest.")
-        self.build_index()
+        next_step = "The next search builds the index." if self._building else "`scaffold sync` goes on with the rest."
+        self._output.note(f"Interrupted: {_lists(kept)} kept. {next_step}")
         return _INTERRUPTED
 
     def fail_rest(self, error: ScaffoldError) -> None:
@@ -199,7 +201,8 @@ class _Run:
             f"The index holds {self._totals['entries']:,} entries of {_lists(self._totals['lists'])},"
             f" {self._totals['repositories']:,} repositories among them."
         )
-        self._output.next_steps(["scaffold search nlp"])
+        if any(result.status != "failed" for result in self.results):
+            self._output.next_steps(["scaffold search nlp"])
 
     def explain(self) -> None:
         """Why lists failed, and what else is to be known of them, on stderr."""
