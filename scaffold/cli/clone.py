@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaffold.cli.after_clone import Aftermath, look_at
+from scaffold.cli.after_clone import Aftermath, Readings, look_at
 from scaffold.cli.output import Output, clean, output_options
 from scaffold.errors import NotFoundError, PartialError, ScaffoldError, UsageError
 from scaffold.references.reference import Reference, failed
@@ -78,18 +78,19 @@ def command(
     """Bring repositories onto the disk, into DIR/OWNER/NAME, and pin them in references.lock."""
     texts = repositories
     depth: History = "full" if full else "commits" if history else "none"
+    readings = Readings()
     try:
         if ref is not None:
             check_ref(ref)
         texts += _read_list(listed) if listed else ()
         texts += _best(query, top, output) if query else ()
-        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output)
+        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output, readings.read)
     except ScaffoldError as error:
         if output.as_json:
             documents = [{**failed(text, error).to_json(), **Aftermath().to_json()} for text in texts]
             output.emit({"references": documents}, lambda: None)
         raise
-    after = [look_at(item, env=env, output=output) for item in references]
+    after = [look_at(item, readings, env=env, output=output) for item in references]
     documents = [{**item.to_json(), **found.to_json()} for item, found in zip(references, after, strict=True)]
     output.emit({"references": documents}, lambda: _show(output, references, after))
     explain(output, references)
@@ -101,8 +102,15 @@ def clone_names(output: Output, names: Sequence[str]) -> list[Reference]:
     return bring(Request(tuple(names)), output)
 
 
-def bring(request: Request, output: Output) -> list[Reference]:
+def bring(
+    request: Request, output: Output, on_done: Callable[[Reference], None] = lambda reference: None
+) -> list[Reference]:
     """Clone or restore what was asked for, showing how far it is.
+
+    Args:
+        request: what.
+        output: where failures and progress are told.
+        on_done: called with each reference as it ends, from this thread.
 
     Raises:
         UsageError: nothing was named, or `--locked` together with a ref.
@@ -116,7 +124,12 @@ def bring(request: Request, output: Output) -> list[Reference]:
     from scaffold.settings import load_settings, with_gh_token
 
     settings = with_gh_token(load_settings())
-    with progress(output) as (on_progress, on_done, on_retry):
+    with progress(output) as (on_progress, on_told, on_retry):
+
+        def ended(reference: Reference) -> None:
+            on_told(reference)
+            on_done(reference)
+
         job = CloneJob(
             directory=request.directory,
             lock_path=Path(LOCK_NAME),
@@ -127,7 +140,7 @@ def bring(request: Request, output: Output) -> list[Reference]:
             sizes=_sizes(request.texts, settings),
             on_progress=on_progress,
             on_retry=on_retry,
-            on_done=on_done,
+            on_done=ended,
         )
         if request.locked:
             return restore([parse_name(text) for text in request.texts], job)
