@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaffold.cli.after_clone import Aftermath, look_at
-from scaffold.cli.output import Output, clean, output_options
+from scaffold.cli.after_clone import Aftermath, Readings, look_at
+from scaffold.cli.output import Output, output_options
+from scaffold.cli.progress import progress
 from scaffold.errors import NotFoundError, PartialError, ScaffoldError, UsageError
 from scaffold.references.reference import Reference, failed
 from scaffold.repository import check_ref, parse_name
@@ -80,13 +80,19 @@ def command(
     texts = repositories
     depth: History = "full" if full else "commits" if history else "none"
     done: list[Reference] = []
+    readings = Readings()
+
+    def ended(reference: Reference) -> None:
+        done.append(reference)
+        readings.read(reference)
+
     try:
         if ref is not None:
             check_ref(ref)
         texts += _read_list(listed) if listed else ()
         texts += _best(query, top, output) if query else ()
-        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output, done)
-        after = [look_at(item, env=env, output=output) for item in references]
+        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output, ended)
+        after = [look_at(item, readings, env=env, output=output) for item in references]
     except KeyboardInterrupt:
         return _interrupted(output, done)
     except ScaffoldError as error:
@@ -103,11 +109,15 @@ def clone_names(output: Output, names: Sequence[str]) -> list[Reference]:
     return bring(Request(tuple(names)), output)
 
 
-def bring(request: Request, output: Output, done: list[Reference] | None = None) -> list[Reference]:
+def bring(
+    request: Request, output: Output, on_done: Callable[[Reference], None] = lambda reference: None
+) -> list[Reference]:
     """Clone or restore what was asked for, showing how far it is.
 
     Args:
-        done: gets each reference as it ends, for a caller that must know them after an interrupt.
+        request: what.
+        output: where failures and progress are told.
+        on_done: called with each reference as it ends, from this thread.
 
     Raises:
         UsageError: nothing was named, or `--locked` together with a ref.
@@ -121,12 +131,11 @@ def bring(request: Request, output: Output, done: list[Reference] | None = None)
     from scaffold.settings import load_settings, with_gh_token
 
     settings = with_gh_token(load_settings())
-    with progress(output, len(request.texts) or None) as (on_progress, show_done, on_retry):
+    with progress(output, len(request.texts) or None) as (on_progress, on_told, on_retry):
 
-        def on_done(reference: Reference) -> None:
-            if done is not None:
-                done.append(reference)
-            show_done(reference)
+        def ended(reference: Reference) -> None:
+            on_told(reference)
+            on_done(reference)
 
         job = CloneJob(
             directory=request.directory,
@@ -138,7 +147,7 @@ def bring(request: Request, output: Output, done: list[Reference] | None = None)
             sizes=_sizes(request.texts, settings),
             on_progress=on_progress,
             on_retry=on_retry,
-            on_done=on_done,
+            on_done=ended,
         )
         if request.locked:
             return restore([parse_name(text) for text in request.texts], job)
@@ -236,53 +245,3 @@ def explain(output: Output, references: Sequence[Reference]) -> None:
             output.error(ScaffoldError(text, hint=item.hint))
         else:
             output.note(f"{text} ({item.hint})" if item.hint else text)
-
-
-Progress = tuple[
-    Callable[[str, str, int, int], None] | None, Callable[[Reference], None], Callable[[str, str, float], None]
-]
-
-
-@contextlib.contextmanager
-def progress(output: Output, total: int | None = 1) -> Iterator[Progress]:
-    """What to call on progress, at an end and before a further try: bars on stderr at a terminal, else lines.
-
-    Args:
-        output: where the lines go.
-        total: how many repositories are to come; None where that is not known.
-    """
-
-    def retrying(repo: str, reason: str, pause: float) -> str:
-        return f"{repo}: {reason}; trying again in {pause:.0f} s"
-
-    if not sys.stderr.isatty():
-        yield (
-            None,
-            lambda reference: output.note(f"{reference.repo}: {reference.status}"),
-            lambda *words: output.note(retrying(*words)),
-        )
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    columns = (TextColumn("{task.fields[repo]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Bars(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-        # From the beginning: a server may say nothing for a while.
-        everything = bars.add_task("asking", total=total, repo="repositories")
-
-        def on_progress(repo: str, phase: str, count: int, total: int) -> None:
-            if repo not in tasks:
-                tasks[repo] = bars.add_task(phase, repo=repo)
-            bars.update(everything, description="")
-            bars.update(tasks[repo], description=phase, completed=count, total=total)
-
-        def on_done(reference: Reference) -> None:
-            if reference.repo in tasks:
-                bars.remove_task(tasks.pop(reference.repo))
-            bars.advance(everything)
-            console.print(clean(f"{reference.repo}: {reference.status}"))
-
-        yield on_progress, on_done, lambda *words: console.print(clean(retrying(*words)))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scaffold.cli.clone import LOCK_NAME, explain, progress
+from scaffold.cli.clone import LOCK_NAME, explain
 from scaffold.cli.output import Output, output_options
+from scaffold.cli.progress import progress
 from scaffold.errors import PartialError, ScaffoldError
 
 if TYPE_CHECKING:

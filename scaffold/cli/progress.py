@@ -1,0 +1,60 @@
+"""How far clones are: bars at a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from scaffold.cli.output import Output, clean
+from scaffold.references.reference import Reference
+
+Progress = tuple[
+    Callable[[str, str, int, int], None] | None, Callable[[Reference], None], Callable[[str, str, float], None]
+]
+
+
+@contextlib.contextmanager
+def progress(output: Output, total: int | None = 1) -> Iterator[Progress]:
+    """What to call on progress, at an end and before a further try: bars on stderr at a terminal, else lines.
+
+    Args:
+        output: where the lines go.
+        total: how many repositories are to come; None where that is not known.
+    """
+
+    def retrying(repo: str, reason: str, pause: float) -> str:
+        return f"{repo}: {reason}; trying again in {pause:.0f} s"
+
+    if not sys.stderr.isatty():
+        yield (
+            None,
+            lambda reference: output.note(f"{reference.repo}: {reference.status}"),
+            lambda *words: output.note(retrying(*words)),
+        )
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    columns = (TextColumn("{task.fields[repo]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Bars(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+        # From the beginning: a server may say nothing for a while.
+        everything = bars.add_task("asking", total=total, repo="repositories")
+
+        def on_progress(repo: str, phase: str, count: int, total: int) -> None:
+            if repo not in tasks:
+                tasks[repo] = bars.add_task(phase, repo=repo)
+            bars.update(everything, description="")
+            bars.update(tasks[repo], description=phase, completed=count, total=total)
+
+        def on_done(reference: Reference) -> None:
+            if reference.repo in tasks:
+                bars.remove_task(tasks.pop(reference.repo))
+            bars.advance(everything)
+            console.print(clean(f"{reference.repo}: {reference.status}"))
+
+        yield on_progress, on_done, lambda *words: console.print(clean(retrying(*words)))
