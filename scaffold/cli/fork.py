@@ -70,9 +70,9 @@ class _Waiting:
         self._output = output
 
     def __call__(self, repo: str, seconds: float) -> None:
-        if self.repo is None:
+        first, self.repo = self.repo is None, repo
+        if first:
             self._output.note(f"Waiting until GitHub has made {repo} …")
-        self.repo = repo
 
 
 def _fork(repository: str, settings: Settings, organization: str | None, waiting: _Waiting) -> Fork:

@@ -266,7 +266,7 @@ def test_an_interrupted_clone_says_one_line_and_keeps_what_came(host: GitServer,
 def test_what_is_said_while_cloning_stands_above_the_bar(host: GitServer, in_tmp: Path) -> None:
     host.faults["a/one"] = Fault(cut_after=40)
     with Terminal("clone", "a/one", folder=in_tmp) as terminal:
-        terminal.wait_for("trying a/one again")
+        terminal.wait_for("trying again in")
         host.faults.clear()
         assert terminal.end() == 0
         lines = terminal.screen.text.splitlines()
