@@ -25,7 +25,7 @@ def progress(output: Output, total: int | None = 1) -> Iterator[Progress]:
     """
 
     def retrying(repo: str, reason: str, pause: float) -> str:
-        return f"{repo}: {reason}; trying again in {pause:.0f} s"
+        return f"{reason if repo in reason else f'{repo}: {reason}'}; trying again in {pause:.0f} s"
 
     if not sys.stderr.isatty():
         yield (
