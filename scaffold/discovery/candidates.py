@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from scaffold.discovery.query import Concept, Query, Wording
 from scaffold.discovery.words import bigrams, inflected
 
-ROOM = 60  # projects; half as many lists
-_WORDINGS = 5
+ROOM = 50  # projects; half as many lists
+_WORDINGS = 4
 # Where the query may stand, and the share of the room for what is found so. Documents are numbered by their quality:
 # the first of each kind are its best, and a common word costs no more than a rare one. (Weighing by BM25 would read
 # every document that holds the query, and finds no better ones.)
