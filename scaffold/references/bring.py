@@ -16,7 +16,7 @@ from scaffold.settings import Settings
 from scaffold.staging import remove, staging_folder
 from scaffold.vcs import History, Repositories
 from scaffold.vcs.errors import TransientError
-from scaffold.vcs.submodules import bring_submodules
+from scaffold.vcs.submodules import Submodules
 
 _T = TypeVar("_T")
 
@@ -147,7 +147,8 @@ class Bringer:
     def _submodules(self, spec: RepositorySpec, folder: Path) -> list[str]:
         if not self._job.submodules:
             return []
-        return bring_submodules(self.git, spec.url, folder, self._job.settings)
+        staging = self._staging / f"{spec.name.owner}+{spec.name.name}+submodule"
+        return Submodules(self.git, self._job.settings, staging).bring(spec.url, folder)
 
     def _tried(self, spec: RepositorySpec, action: Callable[[], _T]) -> _T:
         """Do it, and again where the connection broke off or the server stalled."""
