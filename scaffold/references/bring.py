@@ -168,12 +168,15 @@ class Bringer:
 
     def _bring_forward(self, spec: RepositorySpec, target: Path) -> Reference:
         if not target.is_dir() or not self.git.is_repository(target):
-            raise RefusedError(f"{target} is there and is not a git repository", hint="move it away or use --dir")
+            raise RefusedError(
+                f"{target} is there and is not a git repository of its own", hint="move it away or use --dir"
+            )
         remote = self.git.remote_url(target) or "nothing"
         if not same_address(remote, spec.url):
             raise RefusedError(
                 f"{target} is a clone of {shown(remote)}, not of {spec.url}", hint="move it away or use --dir"
             )
+        self.git.check_settings(target)
         head = self.git.head_commit(target)
         if head is None:
             raise ScaffoldError(f"{target} has no commit checked out", hint="remove the folder and clone it again")

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scaffold.errors import RefusedError
 from scaffold.settings import Settings
 from scaffold.vcs.environment import NOBODY
 from scaffold.vcs.errors import MovedError, TransientError, explain
+from scaffold.vcs.own_settings import objection
 from scaffold.vcs.process import GitFailed, Progress, Runner
 from scaffold.vcs.redirects import resolve
 
@@ -50,8 +52,27 @@ class LocalRepositories:
             raise TransientError(f"{url}: what git brought is not whole", hint="run the same command again")
 
     def is_repository(self, folder: Path) -> bool:
-        """Whether `folder` itself is the top of a usable repository."""
-        return self.answer(folder, "rev-parse", "--git-dir") == ".git"
+        """Whether `folder` itself is the top of a usable repository, and all of that lies in its own `.git` folder."""
+        inside = folder / ".git"
+        try:
+            linked = inside.is_symlink() or any(entry.is_symlink() for entry in inside.iterdir())
+        except OSError:
+            return False
+        return not linked and self.answer(folder, "rev-parse", "--git-dir", "--git-common-dir") == ".git\n.git"
+
+    def check_settings(self, folder: Path) -> None:
+        """See that git may be run in a repository: that its own configuration has it run and reach nothing else.
+
+        Raises:
+            RefusedError: it may not; the message names the setting.
+        """
+        listing = self.answer(folder, "config", "--local", "--list", "--null")
+        key = "a file that git cannot read" if listing is None else objection(listing)
+        if key is not None:
+            raise RefusedError(
+                f"{folder}: its own git configuration holds {key}, which scaffold does not follow",
+                hint="move such a setting of yours into ~/.gitconfig; in a folder from elsewhere, mistrust it",
+            )
 
     def head_commit(self, folder: Path) -> str | None:
         """The full id of the commit that is checked out, None without one."""

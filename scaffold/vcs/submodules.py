@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from scaffold.errors import ScaffoldError
+from scaffold.errors import RefusedError, ScaffoldError
 from scaffold.repository import parse_spec, same_address, shown
 from scaffold.settings import Settings
 from scaffold.staging import remove
@@ -117,6 +117,10 @@ class Submodules:
         remote = git.remote_url(place) or "nothing"
         if not same_address(remote, address):
             raise LeftOutError(f"its folder is a clone of {shown(remote)}")
+        try:
+            git.check_settings(place)
+        except RefusedError as error:
+            raise LeftOutError(error.message) from error
         if git.head_commit(place) == submodule.commit:
             return
         if not git.is_clean(place) or git.has_local_commits(place):

@@ -176,11 +176,11 @@ def test_unsafe_names_paths_addresses_and_commands(
     sentinel = in_tmp / "sentinel"
     leaf = _head(server, "a/leaf")
     _add(server, "a/one", entry.replace("SENTINEL", str(sentinel)), {"x": leaf})
-    before = {path for path in in_tmp.parent.iterdir()}
+    before = set(in_tmp.parent.iterdir())
     answer = scaffold("clone", "a/one", "--submodules", "--json")
     assert answer.code in code
     assert not sentinel.exists()
-    assert {path for path in in_tmp.parent.iterdir()} == before
+    assert set(in_tmp.parent.iterdir()) == before
     folder = in_tmp / "references/a/one"
     assert not (folder / ".git/hooks").exists()
     if answer.code == 0:
