@@ -76,3 +76,9 @@ def processes_about(text: str) -> list[str]:
         if text in line:
             found.append(line)
     return found
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow one another at once; their number stays as it is."""
+    monkeypatch.setattr("scaffold.vcs.local.LocalRepositories.wait", lambda repositories, seconds: None)
