@@ -15,10 +15,15 @@ class MovedError(ScaffoldError):
     """The server sends us to another address, which nobody has looked at yet."""
 
 
+TOOK_TOO_LONG = "scaffold ended it: it took too long"
+"""What stands behind git's own words where a command's time was up."""
+
 # The first pattern that occurs wins: a server that says "not found" while asking for a password means "not found".
 _NETWORK_HINT = "check the network connection, then run the same command again"
 _DISK_HINT = "free some space or choose another folder with --dir, then run the same command again"
 _PATTERNS: tuple[tuple[str, type[ScaffoldError], str, str], ...] = (
+    # Not tried again: the next try would take as long.
+    (f"{TOOK_TOO_LONG}$", ScaffoldError, "{what} took too long", "try again at a better connection"),
     (
         r"Remote branch .* not found|couldn't find remote ref|not our ref|unadvertised object",
         NotFoundError,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from scaffold.errors import ScaffoldError
 from scaffold.settings import Settings
 from scaffold.vcs.environment import FOREIGN_REPOSITORY, configured, environment
+from scaffold.vcs.errors import TOOK_TOO_LONG
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -122,7 +123,7 @@ class Runner:
             with self._lock:
                 self._running.discard(process)
         if process.returncode != 0:
-            why = "timed out" if late.is_set() else f"signal {-process.returncode}" if process.returncode < 0 else ""
+            why = TOOK_TOO_LONG if late.is_set() else f"signal {-process.returncode}" if process.returncode < 0 else ""
             raise GitFailed(f"{stderr.decode('utf-8', 'replace')}\n{why}")
         return stdout.decode("utf-8", "replace")
 
