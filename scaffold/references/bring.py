@@ -186,7 +186,7 @@ class Bringer:
         if head == wanted.commit:
             left_out = self._tried(spec, lambda: self._submodules(spec, target))
             return _noted(replace(here, status="updated") if deepened else here, left_out)
-        if not self.git.is_clean(target):
+        if not self._tried(spec, lambda: self.git.is_clean(target)):
             return _left_alone(here, spec, "it holds local changes")
         if self.git.has_local_commits(target):
             return _left_alone(here, spec, "it holds commits of its own")

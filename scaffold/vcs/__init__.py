@@ -149,7 +149,7 @@ class Repositories(LocalRepositories):
         partial = self.is_partial(folder)
         self._fetch(url, folder, refspecs, shallow=shallow, partial=partial, on_progress=on_progress)
         move = ["reset", "--quiet", "--keep"] if on_branch else ["checkout", "--detach", "--quiet"]
-        self.command([*move, _WANTED], folder=folder, what=str(folder))
+        self.command([*move, _WANTED], folder=folder, what=str(folder), whole=True)
         return self.head_commit(folder) or wanted.commit
 
     def add_upstream(self, url: str, folder: Path, on_progress: Progress | None = None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from scaffold.errors import RefusedError
 from scaffold.settings import Settings
 from scaffold.vcs.environment import NOBODY
-from scaffold.vcs.errors import MovedError, TransientError, explain
+from scaffold.vcs.errors import MovedError, TransientError, busy_error, explain
 from scaffold.vcs.own_settings import objection
 from scaffold.vcs.process import GitFailed, Progress, Runner
 from scaffold.vcs.redirects import resolve
@@ -83,8 +83,17 @@ class LocalRepositories:
         return self.answer(folder, "config", "--local", "--get", "remote.origin.url")
 
     def is_clean(self, folder: Path) -> bool:
-        """Whether every tracked file is as committed. Untracked files are the user's own and do not count."""
-        return self.answer(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all") == ""
+        """Whether every tracked file is as committed. Untracked files are the user's own and do not count.
+
+        Raises:
+            TransientError: another git is just changing them.
+        """
+        lock = folder / ".git/index.lock"
+        busy = lock.exists()
+        clean = self.answer(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all") == ""
+        if not clean and (busy or lock.exists()):
+            raise busy_error(str(folder), str(lock))
+        return clean
 
     def has_local_commits(self, folder: Path) -> bool:
         """Whether the commit that is checked out is the user's own: nothing that was fetched leads to it."""
@@ -132,6 +141,7 @@ class LocalRepositories:
         seconds: float = _LOCAL_SECONDS,
         on_progress: Progress | None = None,
         extra: Mapping[str, str] | None = None,
+        whole: bool = False,
     ) -> str:
         """Run one command, and go where the server of `what` sends us to, if that is allowed.
 
@@ -143,6 +153,7 @@ class LocalRepositories:
             seconds: the longest it may take.
             on_progress: called as git counts.
             extra: further environment variables.
+            whole: `stop` lets it come to its end.
 
         Raises:
             ScaffoldError: the reason that git gave.
@@ -151,7 +162,14 @@ class LocalRepositories:
         config = [(f"url.{self._moved[what]}.insteadOf", what)] if what in self._moved else []
         try:
             return self._runner.run(
-                options, operands, folder=folder, seconds=seconds, on_progress=on_progress, extra=extra, config=config
+                options,
+                operands,
+                folder=folder,
+                seconds=seconds,
+                on_progress=on_progress,
+                extra=extra,
+                config=config,
+                whole=whole,
             )
         except GitFailed as error:
             reason = explain(error.stderr, what)

@@ -94,6 +94,7 @@ class Runner:
         on_progress: Progress | None = None,
         extra: Mapping[str, str] | None = None,
         config: Sequence[tuple[str, str]] = (),
+        whole: bool = False,
     ) -> str:
         """Run one command to its end.
 
@@ -105,6 +106,7 @@ class Runner:
             on_progress: called with what the command counts on its stderr.
             extra: further environment variables.
             config: further configuration.
+            whole: `stop` lets it come to its end, as half of it would be worse.
 
         Returns:
             What it printed.
@@ -113,6 +115,8 @@ class Runner:
             GitFailed: it ended with an error, or took too long.
         """
         process = self._start([*options, *(["--", *operands] if operands else [])], folder, extra or {}, config)
+        if whole:
+            self._running.discard(process)
         try:
             with _limited(process, seconds) as late:
                 stdout, stderr = _listen(process, on_progress) if on_progress else process.communicate()
