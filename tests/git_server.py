@@ -49,8 +49,15 @@ class Fault:
     token: str | None = None  # private: only with this password
     location: str | None = None  # redirect to this base address
     renamed: str | None = None  # and to this name there
-    trickle: bool = False  # one byte of pack a second
+    hang: bool = False  # say nothing at all
+    trickle: bool = False  # one byte of pack a second, until the host's `hurry` is set
     cut_after: int | None = None  # reset the connection after so many bytes of pack
+    times: int = 1_000_000  # for so many of the requests that it would hit
+
+    def strikes(self) -> bool:
+        """Whether it still happens; counted."""
+        self.times -= 1
+        return self.times >= 0
 
 
 @dataclass
@@ -71,6 +78,7 @@ class GitServer:
     faults: dict[str, Fault] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     trickling: threading.Event = field(default_factory=threading.Event)
+    hurry: threading.Event = field(default_factory=threading.Event)
     closed: threading.Event = field(default_factory=threading.Event)
 
     def add(self, name: str, files: Mapping[str, str] | None = None) -> Path:
@@ -98,6 +106,14 @@ class GitServer:
     def publish(self, name: str, *refs: str) -> None:
         """Bring the work tree's branches and tags to the host."""
         git(self.root / "work" / name, "push", "--quiet", "--force", "origin", *(refs or ("main",)))
+
+    def allow_filters(self, name: str) -> None:
+        """Have a repository take partial clones, as GitHub's do."""
+        git(self.root / f"{name}.git", "config", "uploadpack.allowFilter", "true")
+
+    def tries(self, name: str) -> int:
+        """How often somebody began to talk about a repository."""
+        return sum(path.lower() == f"/{name}.git/info/refs" for path in self.paths())
 
     def paths(self) -> list[str]:
         """The paths that were asked for, without their queries."""
@@ -130,7 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.location:
             place = f"/{fault.renamed}.git/{self.path.split('/', 3)[3]}" if fault.renamed else self.path
             self._plain(302, "", Location=f"{fault.location}{place}")
-        elif fault.status:
+        elif fault.hang and fault.strikes():
+            self.host.closed.wait(60)
+            self.close_connection = True
+        elif fault.status and fault.strikes():
             self._plain(fault.status, "a fault")
         elif not (self.host.root / f"{repository}.git").is_dir() or (fault.token and not _opens(given, fault.token)):
             self._plain(401, "Repository not found.", **{"WWW-Authenticate": 'Basic realm="test"'})
@@ -205,16 +224,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, content: bytes, fault: Fault) -> None:
         is_pack = self.command == "POST" and b"packfile" in content[:4096]
-        if is_pack and fault.cut_after is not None:
+        if is_pack and fault.cut_after is not None and fault.strikes():
             self.wfile.write(content[: fault.cut_after])
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             self.connection.close()
         elif is_pack and fault.trickle:
             self.host.trickling.set()
-            for byte in content:
-                self.wfile.write(bytes([byte]))
-                if self.host.closed.wait(1):
+            for place in range(len(content)):
+                self.wfile.write(content[place : place + 1])
+                if self.host.hurry.wait(1):
+                    self.wfile.write(content[place + 1 :])
                     break
         else:
             self.wfile.write(content)
@@ -248,5 +268,6 @@ def serve(root: Path) -> Iterator[GitServer]:
         yield host
     finally:
         host.closed.set()
+        host.hurry.set()
         server.shutdown()
         server.server_close()

@@ -22,7 +22,7 @@ _ARROWS = {
     "github": {"errors", "paths", "settings", "repository"},
     "projects": _GROUND | {"hardware", "vcs"},
     "hardware": {"errors", "paths", "settings"},
-    "vcs": {"errors", "paths", "settings", "repository"},
+    "vcs": {"errors", "paths", "settings", "repository", "staging"},
     "staging": set(),
     "repository": {"errors"},
     "settings": {"errors"},

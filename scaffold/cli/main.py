@@ -8,6 +8,7 @@ import importlib
 import io
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 
 import click
@@ -32,6 +33,7 @@ COMMANDS = {
     "start": "The whole way for a topic: search, clone, generate.",
 }
 _INTERRUPTED = 130
+_PATIENCE = 10.0  # seconds
 _DISK_ERRORS = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only"}
 
 
@@ -121,16 +123,27 @@ def _invoke(arguments: Sequence[str], output: Output) -> int:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does, so that nothing half stays behind."""
+    """Let SIGTERM and a terminal that closes end a command as Ctrl-C does, so that nothing half stays behind.
+
+    What is sent again within some seconds is not heeded: it would break off the tidying up.
+    """
+    heeded: list[float] = []
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        if not heeded or time.monotonic() - heeded[-1] > _PATIENCE:
+            heeded.append(time.monotonic())
+            raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [signal.SIGINT, signal.SIGTERM, *([] if sys.platform == "win32" else [signal.SIGHUP])]
+    # What is ignored stays ignored, as under nohup.
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) != signal.SIG_IGN}
     try:
+        for number in before:
+            signal.signal(number, interrupt)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _unexpected(error: Exception) -> ScaffoldError:

@@ -16,7 +16,7 @@ from scaffold.settings import Settings
 from scaffold.staging import remove, staging_folder
 from scaffold.vcs import History, Repositories
 from scaffold.vcs.errors import TransientError
-from scaffold.vcs.submodules import bring_submodules
+from scaffold.vcs.submodules import Submodules
 
 _T = TypeVar("_T")
 
@@ -137,7 +137,8 @@ class Bringer:
     def _submodules(self, spec: RepositorySpec, folder: Path) -> list[str]:
         if not self._job.submodules:
             return []
-        return bring_submodules(self.git, spec.url, folder, self._job.settings)
+        staging = self._staging / f"{spec.name.owner}+{spec.name.name}+submodule"
+        return Submodules(self.git, self._job.settings, staging).bring(spec.url, folder)
 
     def _tried(self, spec: RepositorySpec, action: Callable[[], _T]) -> _T:
         """Do it, and again where the connection broke off or the server stalled."""
@@ -157,12 +158,15 @@ class Bringer:
 
     def _bring_forward(self, spec: RepositorySpec, target: Path) -> Reference:
         if not target.is_dir() or not self.git.is_repository(target):
-            raise RefusedError(f"{target} is there and is not a git repository", hint="move it away or use --dir")
+            raise RefusedError(
+                f"{target} is there and is not a git repository of its own", hint="move it away or use --dir"
+            )
         remote = self.git.remote_url(target) or "nothing"
         if not same_address(remote, spec.url):
             raise RefusedError(
                 f"{target} is a clone of {shown(remote)}, not of {spec.url}", hint="move it away or use --dir"
             )
+        self.git.check_settings(target)
         head = self.git.head_commit(target)
         if head is None:
             raise ScaffoldError(f"{target} has no commit checked out", hint="remove the folder and clone it again")
@@ -172,7 +176,7 @@ class Bringer:
         if head == wanted.commit:
             left_out = self._tried(spec, lambda: self._submodules(spec, target))
             return _noted(replace(here, status="updated") if deepened else here, left_out)
-        if not self.git.is_clean(target):
+        if not self._tried(spec, lambda: self.git.is_clean(target)):
             return _left_alone(here, spec, "it holds local changes")
         if self.git.has_local_commits(target):
             return _left_alone(here, spec, "it holds commits of its own")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -123,6 +123,15 @@ def _bring_all(
                 if job.on_done:
                     job.on_done(future.result())
         except BaseException:
-            bringer.git.stop()
+            _surely(bringer.git.stop)
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _surely(stop: Callable[[], None]) -> None:
+    """Stop, also where Ctrl-C is pressed again meanwhile."""
+    while True:
+        try:
+            return stop()
+        except KeyboardInterrupt:
+            continue

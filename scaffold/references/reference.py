@@ -33,7 +33,7 @@ class Reference:
     exit_code: int = 0
     note: str | None = None
 
-    def to_json(self) -> dict[str, str | None]:
+    def to_json(self) -> dict[str, str | int | None]:
         """The reference as `scaffold clone --json` prints it."""
         return {
             "repo": self.repo,
@@ -42,6 +42,7 @@ class Reference:
             "status": self.status,
             "error": self.error,
             "note": self.note,
+            "exit_code": self.exit_code,
         }
 
 

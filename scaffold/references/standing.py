@@ -143,7 +143,13 @@ def _look(git: Repositories, directory: Path, name: RepositoryName, entry: Locke
         standing = replace(standing, locked=entry.commit, ref=entry.ref, date=entry.date)
     if not folder.is_dir():
         return standing
-    commit = git.head_commit(folder) if git.is_repository(folder) else None
+    if not git.is_repository(folder):
+        return replace(standing, status="damaged")
+    try:
+        git.check_settings(folder)
+    except ScaffoldError as error:
+        return replace(standing, status="damaged", error=error.message)
+    commit = git.head_commit(folder)
     if commit is None:
         return replace(standing, status="damaged")
     standing = replace(standing, commit=commit, changed=not git.is_clean(folder), ahead=git.has_own_commits(folder))

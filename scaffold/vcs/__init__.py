@@ -118,13 +118,15 @@ class Repositories(LocalRepositories):
             wanted = [f"+refs/heads/{branch}:refs/remotes/origin/{branch}"] if branch else [f"+{commit}:{_WANTED}"]
         else:
             options += ["--refetch", "--no-filter"] if partial else []
-            for key in ("promisor", "partialclonefilter"):
-                self.answer(folder, "config", "--unset-all", f"remote.origin.{key}")
             wanted = ["+refs/heads/*:refs/remotes/origin/*"]
             self.command(["config", "remote.origin.fetch", *wanted], folder=folder, what=url)
         command = ["fetch", "--progress", "--no-recurse-submodules", *options]
         operands = ["origin", *wanted]
         self.command(command, operands, folder=folder, what=url, seconds=_FULL_SECONDS, on_progress=on_progress)
+        if history == "full":
+            # Only now: where the fetch breaks off, git must still know that contents are missing.
+            for key in ("partialclonefilter", "promisor"):
+                self.answer(folder, "config", "--unset-all", f"remote.origin.{key}")
         return True
 
     def update(self, url: str, folder: Path, wanted: RemoteRef, on_progress: Progress | None = None) -> str:
@@ -144,9 +146,10 @@ class Repositories(LocalRepositories):
         refspecs = [f"+{wanted.name}:{_WANTED}"]
         if on_branch:
             refspecs.append(f"+{wanted.name}:refs/remotes/origin/{wanted.name.removeprefix('refs/heads/')}")
-        self._fetch(url, folder, refspecs, shallow=shallow, on_progress=on_progress)
+        partial = self.is_partial(folder)
+        self._fetch(url, folder, refspecs, shallow=shallow, partial=partial, on_progress=on_progress)
         move = ["reset", "--quiet", "--keep"] if on_branch else ["checkout", "--detach", "--quiet"]
-        self.command([*move, _WANTED], folder=folder, what=str(folder))
+        self.command([*move, _WANTED], folder=folder, what=str(folder), whole=True)
         return self.head_commit(folder) or wanted.commit
 
     def add_upstream(self, url: str, folder: Path, on_progress: Progress | None = None) -> None:
@@ -192,9 +195,18 @@ class Repositories(LocalRepositories):
         return RemoteRef(check_ref(branches[0]) if ref is None and branches else offered, commit)
 
     def _fetch(
-        self, url: str, folder: Path, refspecs: Sequence[str], *, shallow: bool, on_progress: Progress | None
+        self,
+        url: str,
+        folder: Path,
+        refspecs: Sequence[str],
+        *,
+        shallow: bool,
+        partial: bool = False,
+        on_progress: Progress | None,
     ) -> None:
         options = ["fetch", "--progress", "--no-recurse-submodules", *(["--depth=1"] if shallow else [])]
+        options += ["--filter=blob:none"] if partial else []
         seconds = _SHALLOW_SECONDS if shallow else _FULL_SECONDS
-        operands = [url, *refspecs]
+        # Only from a remote of that kind git takes commits whose contents were left there.
+        operands = ["origin" if partial else url, *refspecs]
         self.command(options, operands, folder=folder, what=url, seconds=seconds, on_progress=on_progress)

@@ -15,10 +15,18 @@ class MovedError(ScaffoldError):
     """The server sends us to another address, which nobody has looked at yet."""
 
 
+TOOK_TOO_LONG = "scaffold ended it: it took too long"
+"""What stands behind git's own words where a command's time was up."""
+
+_BUSY = ("{what}: another git is at work there ({said})", "if there is none, remove that lock file and try again")
+
 # The first pattern that occurs wins: a server that says "not found" while asking for a password means "not found".
 _NETWORK_HINT = "check the network connection, then run the same command again"
 _DISK_HINT = "free some space or choose another folder with --dir, then run the same command again"
 _PATTERNS: tuple[tuple[str, type[ScaffoldError], str, str], ...] = (
+    # Not tried again: the next try would take as long.
+    (f"{TOOK_TOO_LONG}$", ScaffoldError, "{what} took too long", "try again at a better connection"),
+    (r"Unable to create '.*\.lock': File exists|cannot lock ref", TransientError, *_BUSY),
     (
         r"Remote branch .* not found|couldn't find remote ref|not our ref|unadvertised object",
         NotFoundError,
@@ -108,6 +116,12 @@ def explain(stderr: str, what: str) -> ScaffoldError:
         if re.search(pattern, stderr):
             return kind(message.format(what=what, said=said), hint=hint)
     return ScaffoldError(f"{what}: git failed ({said})")
+
+
+def busy_error(what: str, lock: str) -> TransientError:
+    """The error for a repository in which another git holds a lock file."""
+    message, hint = _BUSY
+    return TransientError(message.format(what=what, said=f"{lock} exists"), hint=hint)
 
 
 def last_words(stderr: str) -> str:

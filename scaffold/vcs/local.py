@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scaffold.errors import RefusedError
 from scaffold.repository import is_commit
 from scaffold.settings import Settings
 from scaffold.vcs.environment import NOBODY
-from scaffold.vcs.errors import MovedError, TransientError, explain
+from scaffold.vcs.errors import MovedError, TransientError, busy_error, explain
+from scaffold.vcs.own_settings import objection
 from scaffold.vcs.process import GitFailed, Progress, Runner
 from scaffold.vcs.redirects import resolve
 
@@ -51,8 +53,27 @@ class LocalRepositories:
             raise TransientError(f"{url}: what git brought is not whole", hint="run the same command again")
 
     def is_repository(self, folder: Path) -> bool:
-        """Whether `folder` itself is the top of a usable repository."""
-        return self.answer(folder, "rev-parse", "--git-dir") == ".git"
+        """Whether `folder` itself is the top of a usable repository, and all of that lies in its own `.git` folder."""
+        inside = folder / ".git"
+        try:
+            linked = inside.is_symlink() or any(entry.is_symlink() for entry in inside.iterdir())
+        except OSError:
+            return False
+        return not linked and self.answer(folder, "rev-parse", "--git-dir", "--git-common-dir") == ".git\n.git"
+
+    def check_settings(self, folder: Path) -> None:
+        """See that git may be run in a repository: that its own configuration has it run and reach nothing else.
+
+        Raises:
+            RefusedError: it may not; the message names the setting.
+        """
+        listing = self.answer(folder, "config", "--local", "--list", "--null")
+        key = "a file that git cannot read" if listing is None else objection(listing)
+        if key is not None:
+            raise RefusedError(
+                f"{folder}: its own git configuration holds {key}, which scaffold does not follow",
+                hint="move such a setting of yours into ~/.gitconfig; in a folder from elsewhere, mistrust it",
+            )
 
     def head_commit(self, folder: Path) -> str | None:
         """The full id of the commit that is checked out, None without one."""
@@ -63,8 +84,17 @@ class LocalRepositories:
         return self.answer(folder, "config", "--local", "--get", "remote.origin.url")
 
     def is_clean(self, folder: Path) -> bool:
-        """Whether every tracked file is as committed. Untracked files are the user's own and do not count."""
-        return self.answer(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all") == ""
+        """Whether every tracked file is as committed. Untracked files are the user's own and do not count.
+
+        Raises:
+            TransientError: another git is just changing them.
+        """
+        lock = folder / ".git/index.lock"
+        busy = lock.exists()
+        clean = self.answer(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all") == ""
+        if not clean and (busy or lock.exists()):
+            raise busy_error(str(folder), str(lock))
+        return clean
 
     def has_local_commits(self, folder: Path) -> bool:
         """Whether the commit that is checked out is the user's own: nothing that was fetched leads to it."""
@@ -129,6 +159,7 @@ class LocalRepositories:
         seconds: float = _LOCAL_SECONDS,
         on_progress: Progress | None = None,
         extra: Mapping[str, str] | None = None,
+        whole: bool = False,
     ) -> str:
         """Run one command, and go where the server of `what` sends us to, if that is allowed.
 
@@ -140,6 +171,7 @@ class LocalRepositories:
             seconds: the longest it may take.
             on_progress: called as git counts.
             extra: further environment variables.
+            whole: `stop` lets it come to its end.
 
         Raises:
             ScaffoldError: the reason that git gave.
@@ -148,7 +180,14 @@ class LocalRepositories:
         config = [(f"url.{self._moved[what]}.insteadOf", what)] if what in self._moved else []
         try:
             return self._runner.run(
-                options, operands, folder=folder, seconds=seconds, on_progress=on_progress, extra=extra, config=config
+                options,
+                operands,
+                folder=folder,
+                seconds=seconds,
+                on_progress=on_progress,
+                extra=extra,
+                config=config,
+                whole=whole,
             )
         except GitFailed as error:
             reason = explain(error.stderr, what)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from scaffold.errors import ScaffoldError
 from scaffold.settings import Settings
 from scaffold.vcs.environment import FOREIGN_REPOSITORY, configured, environment
+from scaffold.vcs.errors import TOOK_TOO_LONG
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -93,6 +94,7 @@ class Runner:
         on_progress: Progress | None = None,
         extra: Mapping[str, str] | None = None,
         config: Sequence[tuple[str, str]] = (),
+        whole: bool = False,
     ) -> str:
         """Run one command to its end.
 
@@ -104,6 +106,7 @@ class Runner:
             on_progress: called with what the command counts on its stderr.
             extra: further environment variables.
             config: further configuration.
+            whole: `stop` lets it come to its end, as half of it would be worse.
 
         Returns:
             What it printed.
@@ -112,6 +115,8 @@ class Runner:
             GitFailed: it ended with an error, or took too long.
         """
         process = self._start([*options, *(["--", *operands] if operands else [])], folder, extra or {}, config)
+        if whole:
+            self._running.discard(process)
         try:
             with _limited(process, seconds) as late:
                 stdout, stderr = _listen(process, on_progress) if on_progress else process.communicate()
@@ -122,7 +127,7 @@ class Runner:
             with self._lock:
                 self._running.discard(process)
         if process.returncode != 0:
-            why = "timed out" if late.is_set() else f"signal {-process.returncode}" if process.returncode < 0 else ""
+            why = TOOK_TOO_LONG if late.is_set() else f"signal {-process.returncode}" if process.returncode < 0 else ""
             raise GitFailed(f"{stderr.decode('utf-8', 'replace')}\n{why}")
         return stdout.decode("utf-8", "replace")
 

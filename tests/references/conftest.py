@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from scaffold.settings import Settings
 from tests.git_server import GitServer, serve
 
 REPOSITORY = Path(__file__).parents[2]
+
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
+linux = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 
 
 @pytest.fixture
@@ -47,6 +51,15 @@ def start(in_tmp: Path) -> Callable[..., subprocess.Popen[str]]:
     return call
 
 
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for something that another process or thread does; half a minute at most."""
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    pytest.fail("it did not happen within 30 seconds")
+
+
 def leftovers(folder: Path) -> list[Path]:
     """What staging left behind below a folder."""
     return list(folder.rglob(".scaffold-*")) + list(folder.rglob(".references.lock*"))
@@ -63,3 +76,9 @@ def processes_about(text: str) -> list[str]:
         if text in line:
             found.append(line)
     return found
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow one another at once; their number stays as it is."""
+    monkeypatch.setattr("scaffold.vcs.local.LocalRepositories.wait", lambda repositories, seconds: None)

@@ -87,6 +87,7 @@ def test_exit_codes_when_nothing_was_brought(
     assert list(in_tmp.iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(
     ("fault", "code", "words"),
     [
@@ -115,18 +116,6 @@ def test_a_server_that_is_not_there(scaffold: Call, in_tmp: Path, monkeypatch: p
     answer = scaffold("clone", "a/one")
     assert answer.code == 1
     assert "could not be reached" in answer.err
-
-
-def test_a_server_that_stalls_is_given_up(
-    server: GitServer, scaffold: Call, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.add("a/one")
-    server.faults["a/one"] = Fault(trickle=True)
-    monkeypatch.setenv("GIT_HTTP_LOW_SPEED_TIME", "2")
-    answer = scaffold("clone", "a/one")
-    assert answer.code == 1
-    assert "stopped answering" in answer.err
-    assert list(in_tmp.iterdir()) == []
 
 
 def test_an_unchanged_reference_costs_one_listing(server: GitServer, scaffold: Call, in_tmp: Path) -> None:

@@ -135,3 +135,15 @@ def test_removed_is_gone_from_disk_and_lock(server: GitServer, scaffold: Call, c
     assert "a/behind" in lock
     assert leftovers(in_tmp) == []
     assert scaffold("references", "remove", "a/current").code == 3
+
+
+def test_a_folder_whose_git_settings_run_something_is_not_looked_into(
+    server: GitServer, scaffold: Call, cloned: Path, in_tmp: Path
+) -> None:
+    git(cloned / "current", "config", "filter.evil.clean", f"touch {in_tmp}/sentinel")
+    (cloned / "current/.gitattributes").write_text("* filter=evil\n")
+    answer = scaffold("references", "--json")
+    item = {item["repo"]: item for item in answer.json["references"]}["a/current"]
+    assert item["status"] == "damaged"
+    assert "filter.evil.clean" in item["error"]
+    assert not (in_tmp / "sentinel").exists()
