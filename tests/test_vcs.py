@@ -102,7 +102,7 @@ from scaffold.vcs import Repositories
 git = Repositories(Settings(server_url={server.url!r}, token="canary"))
 url, folder = {server.url!r} + "/a/one.git", Path("x")
 git.clone(url, folder)
-git.clone(url, Path("y"), ref="main", full=True)
+git.clone(url, Path("y"), ref="main", history="full")
 git.clone(url, Path("z"), ref={commit!r})
 git.update(url, folder, git.find_remote(url, "main"))
 git.is_clean(folder), git.has_local_commits(folder), git.remote_url(folder), git.is_repository(folder)
