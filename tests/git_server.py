@@ -17,9 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedReader
 from pathlib import Path
 
 _BACKEND = "git http-backend"
+_PART = 64 * 1024
 _QUIET = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -167,14 +169,39 @@ class _Handler(BaseHTTPRequestHandler):
             "CONTENT_LENGTH": str(len(body)),
             "REMOTE_ADDR": "127.0.0.1",
         }
-        answer = subprocess.run(_BACKEND.split(), env=environment, input=body, capture_output=True, check=True).stdout
-        head, _, content = answer.partition(b"\r\n\r\n")
-        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        with subprocess.Popen(
+            _BACKEND.split(), env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as backend:
+            assert backend.stdin is not None
+            assert isinstance(backend.stdout, BufferedReader)
+            try:
+                with backend.stdin:
+                    backend.stdin.write(body)
+                self._relay(backend, backend.stdout, fault)
+            except BaseException:
+                backend.kill()  # it would wait for a client that is gone
+                raise
+
+    def _relay(self, backend: subprocess.Popen[bytes], answer: BufferedReader, fault: Fault) -> None:
+        """Hand on an answer while the backend still makes it, as a real host does; faults need all of it first."""
+        fields = {}
+        while line := answer.readline().decode().strip():
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        content = answer.read() if fault.trickle or fault.cut_after is not None else None
+        length = {"Transfer-Encoding": "chunked"} if content is None else {"Content-Length": str(len(content))}
         self.send_response(int(fields.pop("Status", "200").split()[0]))
-        for name, value in {**fields, "Content-Length": str(len(content))}.items():
+        for name, value in {**fields, **length}.items():
             self.send_header(name, value)
         self.end_headers()
-        self._send(content, fault)
+        if content is not None:
+            self._send(content, fault)
+            return
+        while part := answer.read1(_PART):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        if backend.wait() != 0:
+            raise ConnectionError("the backend failed")  # without the last chunk the client knows as well
+        self.wfile.write(b"0\r\n\r\n")
 
     def _send(self, content: bytes, fault: Fault) -> None:
         is_pack = self.command == "POST" and b"packfile" in content[:4096]
