@@ -27,10 +27,11 @@ REPOSITORIES = (
     ("far/examples", 120, 90),
     ("far/datasets", 400, 260),
 )
-_TEXT_BYTES = 14_500  # of a file, on average
-_IMAGES_PER_FILE = 0.08
+_TEXT_BYTES = 14_950  # of a file, on average
+_IMAGES_PER_FILE = 0.05
 _IMAGE_BYTES = 15_000
-_REPLACED_BYTES = 8_500  # of images for each file, over the whole history
+_REPLACED_BYTES = 15_500  # of images for each file, over the whole history
+_EDITED = 12  # files in each commit
 _NAMES_PER_FILE = 140
 _FILES_PER_FOLDER = 20
 _START = 1_600_000_000
@@ -47,14 +48,15 @@ def make_host(root: Path) -> None:
         bare = root / f"{name}.git"
         bare.mkdir(parents=True)
         git(bare, "init", "--quiet", "--bare", "--initial-branch=main")
-        command = ["git", "-C", str(bare), "fast-import", "--quiet", "--depth=0"]
+        command = ["git", "-C", str(bare), "-c", "core.compression=1", "fast-import", "--quiet", "--depth=0"]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
             assert process.stdin is not None
             process.stdin.writelines(_stream(random.Random(number), files, commits))
         if process.returncode != 0:
             raise subprocess.CalledProcessError(process.returncode, command)
-        git(bare, "repack", "-a", "-d", "-q", "--window=10", "--write-bitmap-index")
+        git(bare, "repack", "-a", "-d", "-F", "-q", "--window=5", "--write-bitmap-index")
         git(bare, "pack-refs", "--all")
+        git(bare, "config", "uploadpack.allowFilter", "true")
 
 
 class _Texts:
@@ -100,7 +102,7 @@ def _stream(rng: random.Random, files: int, commits: int) -> Iterator[bytes]:
         for new in range(len(tree), until):
             path = f"src/part{new // _FILES_PER_FOLDER}/module{new}.py" if new else "README.md"
             changes[path] = texts.write(max(60, int(sizes[new] * scale)))
-        for path in rng.sample(sorted(tree), min(4, len(tree))):
+        for path in rng.sample(sorted(tree), min(_EDITED, len(tree))):
             changes[path] = texts.edit(tree[path])
         tree |= changes
         before, now = number * replaced // 1000, (number + 1) * replaced // 1000
