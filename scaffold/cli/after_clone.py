@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,39 @@ class Aftermath:
             output.next_steps([f"cd {folder}", f". {self.environment.path.name}/bin/activate"], "Installed: begin with")
 
 
-def look_at(reference: Reference, *, env: bool, output: Output) -> Aftermath:
-    """Read how a reference is run, and install it where that is wanted; what goes wrong there is said at once."""
+class Readings:
+    """How references are run, each read when it is here: the network has the others underway meanwhile.
+
+    Attributes:
+        ended: the references so far, also after an interrupt.
+    """
+
+    def __init__(self) -> None:
+        self.ended: list[Reference] = []
+        self._read: dict[str, HowTo | None] = {}
+
+    def read(self, reference: Reference) -> None:
+        """Note and read one that has just ended."""
+        self.ended.append(reference)
+        # Whatever is wrong with one reference must not end the other clones; `of` meets it again, after them.
+        with contextlib.suppress(Exception):
+            self.of(reference)
+
+    def of(self, reference: Reference) -> HowTo | None:
+        """What was read of a reference, or is read now. None where it is not here."""
+        if reference.status == "failed" or reference.path is None:
+            return None
+        if reference.path not in self._read:
+            self._read[reference.path] = read_reference(Path(reference.path))
+        return self._read[reference.path]
+
+
+def look_at(reference: Reference, readings: Readings, *, env: bool, output: Output) -> Aftermath:
+    """Tell how a reference is run, and install it where that is wanted; what goes wrong there is said at once."""
     if reference.status == "failed" or reference.path is None:
         return Aftermath()
     folder = Path(reference.path)
-    howto = read_reference(folder)
+    howto = readings.of(reference)
     if howto is None or not env:
         return Aftermath(folder, howto)
     from scaffold.references.howto import make_environment

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaffold.cli.after_clone import Aftermath, look_at
+from scaffold.cli.after_clone import Aftermath, Readings, look_at
 from scaffold.cli.output import Output, clean, output_options
 from scaffold.errors import NotFoundError, PartialError, ScaffoldError, UsageError
 from scaffold.references.reference import Reference, failed
@@ -79,16 +79,16 @@ def command(
     """Bring repositories onto the disk, into DIR/OWNER/NAME, and pin them in references.lock."""
     texts = repositories
     depth: History = "full" if full else "commits" if history else "none"
-    done: list[Reference] = []
+    readings = Readings()
     try:
         if ref is not None:
             check_ref(ref)
         texts += _read_list(listed) if listed else ()
         texts += _best(query, top, output) if query else ()
-        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output, done)
-        after = [look_at(item, env=env, output=output) for item in references]
+        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output, readings.read)
+        after = [look_at(item, readings, env=env, output=output) for item in references]
     except KeyboardInterrupt:
-        return _interrupted(output, done)
+        return _interrupted(output, readings.ended)
     except ScaffoldError as error:
         if output.as_json:
             output.emit(_document([failed(text, error) for text in texts]), lambda: None)
@@ -103,11 +103,11 @@ def clone_names(output: Output, names: Sequence[str]) -> list[Reference]:
     return bring(Request(tuple(names)), output)
 
 
-def bring(request: Request, output: Output, done: list[Reference] | None = None) -> list[Reference]:
+def bring(request: Request, output: Output, on_done: Callable[[Reference], None] | None = None) -> list[Reference]:
     """Clone or restore what was asked for, showing how far it is.
 
     Args:
-        done: gets each reference as it ends, for a caller that must know them after an interrupt.
+        on_done: called from this thread with each reference as it ends.
 
     Raises:
         UsageError: nothing was named, or `--locked` together with a ref.
@@ -123,10 +123,10 @@ def bring(request: Request, output: Output, done: list[Reference] | None = None)
     settings = with_gh_token(load_settings())
     with progress(output, len(request.texts) or None) as (on_progress, show_done, on_retry):
 
-        def on_done(reference: Reference) -> None:
-            if done is not None:
-                done.append(reference)
+        def ended(reference: Reference) -> None:
             show_done(reference)
+            if on_done is not None:
+                on_done(reference)
 
         job = CloneJob(
             directory=request.directory,
@@ -138,7 +138,7 @@ def bring(request: Request, output: Output, done: list[Reference] | None = None)
             sizes=_sizes(request.texts, settings),
             on_progress=on_progress,
             on_retry=on_retry,
-            on_done=on_done,
+            on_done=ended,
         )
         if request.locked:
             return restore([parse_name(text) for text in request.texts], job)
