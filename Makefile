@@ -15,7 +15,7 @@ help:
 	@echo "make demo      set up, then search, generate a starter and train it, all offline"
 	@echo "make test      set up, then lint and test (about ten minutes from nothing)"
 	@echo "make test-all  the long tests as well"
-	@echo "make bench     start-up and generation beside their floors and peers"
+	@echo "make bench     start-up, generation and clone beside their floors and peers"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      write the commands' help into docs/commands.md"
 	@echo "make clean     remove what was made, .venv too"
@@ -66,6 +66,7 @@ docs: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(PY) benchmarks/startup.py
 	$(PY) benchmarks/generation_time.py
+	$(PY) benchmarks/clone.py
 
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .ruff_cache .mypy_cache .hypothesis

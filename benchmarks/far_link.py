@@ -46,7 +46,6 @@ class FarLink:
     down: Lane
     up: Lane
     url: str = ""
-    connections: int = 0
     _ready: threading.Event = field(default_factory=threading.Event)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -74,17 +73,20 @@ class FarLink:
         self._ready.set()
         await self._ended.wait()
         server.close()
+        underway = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in underway:
+            task.cancel()
+        await asyncio.gather(*underway, return_exceptions=True)
 
     async def _carry(self, near: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        await asyncio.sleep(self.round_trip * _HANDSHAKES)
         try:
+            await asyncio.sleep(self.round_trip * _HANDSHAKES)
             far, far_out = await asyncio.open_connection("127.0.0.1", self.port)
             try:
                 await asyncio.gather(self._move(near, far_out, self.up), self._move(far, near_out, self.down))
             finally:
                 far_out.close()
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # cancelled only when the link ends
             near_out.transport.abort()
         finally:
             near_out.close()

@@ -47,13 +47,19 @@ class Aftermath:
 
 
 class Readings:
-    """How references are run, each read when it is here: the network has the others underway meanwhile."""
+    """How references are run, each read when it is here: the network has the others underway meanwhile.
+
+    Attributes:
+        ended: the references so far, also after an interrupt.
+    """
 
     def __init__(self) -> None:
+        self.ended: list[Reference] = []
         self._read: dict[str, HowTo | None] = {}
 
     def read(self, reference: Reference) -> None:
-        """Read one that has just ended."""
+        """Note and read one that has just ended."""
+        self.ended.append(reference)
         # Whatever is wrong with one reference must not end the other clones; `of` meets it again, after them.
         with contextlib.suppress(Exception):
             self.of(reference)

@@ -79,22 +79,16 @@ def command(
     """Bring repositories onto the disk, into DIR/OWNER/NAME, and pin them in references.lock."""
     texts = repositories
     depth: History = "full" if full else "commits" if history else "none"
-    done: list[Reference] = []
     readings = Readings()
-
-    def ended(reference: Reference) -> None:
-        done.append(reference)
-        readings.read(reference)
-
     try:
         if ref is not None:
             check_ref(ref)
         texts += _read_list(listed) if listed else ()
         texts += _best(query, top, output) if query else ()
-        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output, ended)
+        references = bring(Request(texts, directory, locked, depth, submodules, ref, jobs), output, readings.read)
         after = [look_at(item, readings, env=env, output=output) for item in references]
     except KeyboardInterrupt:
-        return _interrupted(output, done)
+        return _interrupted(output, readings.ended)
     except ScaffoldError as error:
         if output.as_json:
             output.emit(_document([failed(text, error) for text in texts]), lambda: None)
@@ -109,15 +103,11 @@ def clone_names(output: Output, names: Sequence[str]) -> list[Reference]:
     return bring(Request(tuple(names)), output)
 
 
-def bring(
-    request: Request, output: Output, on_done: Callable[[Reference], None] = lambda reference: None
-) -> list[Reference]:
+def bring(request: Request, output: Output, on_done: Callable[[Reference], None] | None = None) -> list[Reference]:
     """Clone or restore what was asked for, showing how far it is.
 
     Args:
-        request: what.
-        output: where failures and progress are told.
-        on_done: called with each reference as it ends, from this thread.
+        on_done: called from this thread with each reference as it ends.
 
     Raises:
         UsageError: nothing was named, or `--locked` together with a ref.
@@ -131,11 +121,12 @@ def bring(
     from scaffold.settings import load_settings, with_gh_token
 
     settings = with_gh_token(load_settings())
-    with progress(output, len(request.texts) or None) as (on_progress, on_told, on_retry):
+    with progress(output, len(request.texts) or None) as (on_progress, show_done, on_retry):
 
         def ended(reference: Reference) -> None:
-            on_told(reference)
-            on_done(reference)
+            show_done(reference)
+            if on_done is not None:
+                on_done(reference)
 
         job = CloneJob(
             directory=request.directory,
