@@ -97,6 +97,7 @@ _WORDS = set(
     GIT_AUTHOR_IDENT GIT_COMMITTER_IDENT remote.origin.url remote.upstream.url remote.origin.promisor
     remote.origin.partialclonefilter remote.origin.fetch blob:none +refs/heads/*:refs/remotes/origin/* version
     --version ^submodule\\..*\\.(path|url)$ refs/scaffold/wanted
+    update-ref refs/scaffold/before
     """.split()
 )
 
