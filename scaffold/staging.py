@@ -40,6 +40,8 @@ def staging_folder(parent: Path) -> Iterator[Path]:
                 yield folder
             finally:
                 remove(folder)
+                # Once more: a git that a killed run was just starting held that run's lock, or brought its folder back.
+                _sweep(parent)
             return
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from tests.conftest import REPOSITORY
 
@@ -67,8 +71,36 @@ def test_nothing_below_the_command_line_prints_asks_or_exits(path: Path) -> None
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
 def test_only_one_module_calls_git(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     if _room(path) != "vcs":
         assert "git" not in {name.split(".")[0] for name in _imports(path)}
+        # Nor as a program: a command is a list or tuple that begins with its name.
+        for node in ast.walk(tree):
+            if isinstance(node, ast.List | ast.Tuple) and len(node.elts) > 1:
+                assert not (isinstance(node.elts[0], ast.Constant) and node.elts[0].value == "git"), ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if _room(path) == "vcs"], ids=_name)
+def test_git_is_given_words_only_through_the_runner(path: Path) -> None:
+    """No shell, no method of GitPython's that builds a command of its own, and none of its safety catches undone."""
+    text = path.read_text(encoding="utf-8")
+    for word in ("allow_unsafe", "shell=True", "clone_from", "os.system", "Repo(", "Repo."):
+        assert word not in text, word
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert not called.startswith("subprocess."), called
+            assert not called.endswith(".execute") or path.name == "process.py", called
+
+
+def test_gitpython_is_at_least_what_was_looked_at() -> None:
+    """Each of its releases mends holes of the one before: the floor is the newest there was when it was looked at."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (floor,) = (text.partition(">=")[2] for text in project["dependencies"] if text.startswith("GitPython"))
+    pinned = re.search(r"^GitPython==(.+)$", (REPOSITORY / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert pinned is not None
+    assert Version(floor) >= Version("3.2.1")
+    assert Version(floor) <= Version(pinned[1]) <= Version(importlib.metadata.version("GitPython"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ def test_what_nobody_holds_is_swept_and_what_somebody_holds_is_not(in_tmp: Path)
         assert second.is_dir()
         assert not abandoned.exists()
         assert len(leftovers(in_tmp)) == 4
+    assert leftovers(in_tmp) == []
+
+
+def test_what_is_let_go_of_meanwhile_is_swept_in_the_end(in_tmp: Path) -> None:
+    """A git that a killed run was just starting holds that run's lock for a moment longer."""
+    theirs = in_tmp / ".scaffold-0123456789ab"
+    (theirs / "repo").mkdir(parents=True)
+    with contextlib.ExitStack() as here, held(theirs.with_name(f"{theirs.name}.lock")):
+        here.enter_context(staging_folder(in_tmp))
+        assert theirs.exists()
     assert leftovers(in_tmp) == []
 
 

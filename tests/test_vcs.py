@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ from scaffold.errors import ScaffoldError
 from scaffold.settings import Settings
 from scaffold.vcs import Repositories, init_and_commit
 from scaffold.vcs.environment import environment
-from tests.git_server import GitServer, git, serve
+from tests.git_server import Fault, GitServer, git, serve
 
 
 @pytest.fixture
@@ -82,45 +84,133 @@ def test_a_surrounding_git_does_not_matter(in_tmp: Path) -> None:
     assert sorted(path.relative_to(around) for path in around.rglob("*")) == before
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the stand-in for git is a shell script")
-def test_operands_come_after_the_options_and_the_environment_is_closed(server: GitServer, in_tmp: Path) -> None:
-    """Every command that names an address or another folder names it behind `--`."""
-    real = subprocess.run(["sh", "-c", "command -v git"], capture_output=True, text=True, check=True).stdout.strip()
-    (in_tmp / "bin").mkdir()
-    spy = in_tmp / "bin/git"
-    spy.write_text(
-        f"#!/bin/sh\n{{ printf '%s\\t' \"$@\"; echo; }} >>'{in_tmp}/calls'\n"
-        f"env >>'{in_tmp}/env'\nexec '{real}' \"$@\"\n"
-    )
-    spy.chmod(0o755)
-    server.add("a/one")
-    commit = git(server.root / "work/a/one", "rev-parse", "HEAD")
-    code = f"""
+# Every word that a command of scaffold's may hold before `--`; a `*` stands for what follows `=`.
+_WORDS = set(
+    """
+    init --quiet --template= remote add get-url set-url fetch --progress --no-recurse-submodules --depth=1 --unshallow
+    --filter=blob:none --refetch --no-filter checkout --detach reset --keep clone --origin=origin --branch=*
+    ls-remote --symref config --local --get --list --null --get-regexp --unset-all --blob=HEAD:.gitmodules true
+    rev-parse --git-dir --git-common-dir --verify HEAD^{tree} HEAD^{commit} --is-shallow-repository
+    fsck --connectivity-only --no-dangling --no-progress status --porcelain --untracked-files=no
+    --ignore-submodules=all for-each-ref --count=1 --contains=HEAD refs/remotes refs/tags refs/scaffold symbolic-ref
+    --short HEAD ls-tree -r -z --full-tree add --all commit --no-verify --no-gpg-sign --message=* var
+    GIT_AUTHOR_IDENT GIT_COMMITTER_IDENT remote.origin.url remote.upstream.url remote.origin.promisor
+    remote.origin.partialclonefilter remote.origin.fetch blob:none +refs/heads/*:refs/remotes/origin/* version
+    --version ^submodule\\..*\\.(path|url)$ refs/scaffold/wanted
+    update-ref refs/scaffold/before
+    """.split()
+)
+
+
+_FORK = """
 from pathlib import Path
-from scaffold.settings import Settings
-from scaffold.vcs import Repositories
-git = Repositories(Settings(server_url={server.url!r}, token="canary"))
-url, folder = {server.url!r} + "/a/one.git", Path("x")
-git.clone(url, folder)
-git.clone(url, Path("y"), ref="main", history="full")
-git.clone(url, Path("z"), ref={commit!r})
-git.update(url, folder, git.find_remote(url, "main"))
-git.is_clean(folder), git.has_local_commits(folder), git.remote_url(folder), git.is_repository(folder)
+from scaffold.references.bring import CloneJob
+from scaffold.references.fork import bring_fork
+from scaffold.settings import load_settings
+job = CloneJob(directory=Path("forks"), lock_path=Path("lock"), settings=load_settings())
+bring_fork("me/one", "a/one", job)
 """
-    done = _run(code, in_tmp, PATH=f"{in_tmp}/bin{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def spy(in_tmp: Path) -> Path:
+    """A folder for PATH whose `git` writes down arguments and environment and does what git does.
+
+    GitPython asks for the version by itself, without our environment; that command does nothing else.
+    """
+    real = shutil.which("git")
+    folder = in_tmp / "bin"
+    folder.mkdir()
+    (folder / "git").write_text(
+        f"#!/bin/sh\n{{ printf '%s\\t' \"$@\"; echo; }} >>'{folder}/calls'\n"
+        f"[ \"$1\" = version ] || {{ env; echo; }} >>'{folder}/env'\nexec '{real}' \"$@\"\n"
+    )
+    (folder / "git").chmod(0o755)
+    return folder
+
+
+def _calls(folder: Path) -> list[list[str]]:
+    return [line.rstrip("\n").split("\t")[:-1] for line in (folder / "calls").read_text().splitlines()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for git is a shell script")
+def test_every_command_is_fixed_words_then_two_dashes_then_operands(server: GitServer, in_tmp: Path, spy: Path) -> None:
+    """A spy in git's place sees all that the commands which use git give it, in every way of cloning there is."""
+    server.add("a/leaf")
+    leaf = git(server.root / "work/a/leaf", "rev-parse", "HEAD")
+    work = server.add("a/one", {".gitmodules": '[submodule "leaf"]\n\tpath = leaf\n\turl = ../leaf\n'})
+    git(work, "update-index", "--add", "--cacheinfo", f"160000,{leaf},leaf")
+    git(work, "commit", "--quiet", "--message=With a submodule")
+    commit = git(work, "rev-parse", "HEAD")
+    server.commit("a/one", {"b.txt": "b"})
+    git(work, "branch", "some/branch")
+    server.publish("a/one", "main", "some/branch")
+    server.add("me/one")
+    server.faults["a/old"] = Fault(location=server.url, renamed="a/one")
+    variables = {"PATH": f"{spy}{os.pathsep}{os.environ['PATH']}", "GITHUB_SERVER_URL": server.url}
+    lines = (
+        "clone a/one a/missing a/old",
+        "clone a/old",
+        f"clone a/one@{commit}",
+        "clone a/one@some/branch --history",
+        "clone a/one --full --submodules",
+        "clone a/one --ref main --history --dir elsewhere",
+        "clone --locked --dir third",
+        "new sklearn project",
+    )
+    for line in lines:
+        code = f"import sys; from scaffold.cli.main import run; sys.exit(run({line.split()!r}))"
+        done = _run(code, in_tmp, **variables, GITHUB_TOKEN="canary")
+        assert done.returncode in (0, 7), done.stderr
+        if line == lines[0]:
+            server.commit("a/one", {"c.txt": "c"})
+            server.publish("a/one")
+    done = _run(_FORK, in_tmp, **variables)
     assert done.returncode == 0, done.stderr
-    calls = [line.rstrip("\n").split("\t")[:-1] for line in (in_tmp / "calls").read_text().splitlines()]
-    assert len(calls) > 10
-    for call in calls:
+    seen: set[str] = set()
+    for call in _calls(spy):
         words = call[2:] if call[0] == "-C" else call
         options = words[: words.index("--")] if "--" in words else words
-        assert not any(server.url in word or commit in word for word in options), call
-        assert not any("upload-pack" in word or "recurse-submodules=" in word for word in words), call
-    seen = (in_tmp / "env").read_text()
-    assert "GIT_ALLOW_PROTOCOL=https:ssh:http\n" in seen
-    for variable in ("GIT_TERMINAL_PROMPT=0", "GIT_PROTOCOL_FROM_USER=0", "GIT_LFS_SKIP_SMUDGE=1", "GIT_ASKPASS="):
-        assert f"{variable}\n" in seen
-    assert "canary" not in (in_tmp / "calls").read_text()
+        plain = {re.sub(r"^(--branch|--message)=.*", r"\1=*", word) for word in options}
+        assert plain <= _WORDS, (sorted(plain - _WORDS), call)
+        seen.add(options[0])
+    kinds = "clone init fetch reset checkout ls-remote ls-tree config fsck remote commit status rev-parse".split()
+    assert set(kinds) <= seen
+    assert "canary" not in (spy / "calls").read_text()
+    for seen in (spy / "env").read_text().split("\n\n"):
+        environment = dict(line.partition("=")[::2] for line in seen.splitlines())
+        if environment:
+            _check_environment(environment)
+
+
+def _check_environment(environment: dict[str, str]) -> None:
+    """What stands in the way of everything that git might do by itself."""
+    # The first commit of a project needs no server, so no plain http either.
+    assert environment["GIT_ALLOW_PROTOCOL"] in {"https:ssh:http", "https:ssh"}
+    fixed = {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_ASKPASS": "",
+    }
+    assert {name: environment.get(name) for name in fixed} == fixed
+    numbers = range(int(environment["GIT_CONFIG_COUNT"]))
+    settings = {environment[f"GIT_CONFIG_KEY_{n}"]: environment[f"GIT_CONFIG_VALUE_{n}"] for n in numbers}
+    wanted = {
+        "core.fsmonitor": "false",
+        "core.hooksPath": "/dev/null",
+        "fetch.recurseSubmodules": "false",
+        "http.followRedirects": "false",
+        "http.lowSpeedLimit": "100",
+        "http.lowSpeedTime": "30",
+        "init.templateDir": "",
+        "protocol.ext.allow": "never",
+        "protocol.file.allow": "never",
+        "submodule.recurse": "false",
+        "transfer.bundleURI": "false",
+        "transfer.fsckObjects": "true",
+    }
+    assert {name: settings.get(name) for name in wanted} == wanted
 
 
 def test_plain_http_is_a_transport_only_where_the_server_is_plain_http() -> None:

@@ -17,6 +17,7 @@ History = Literal["none", "commits", "full"]
 """How much history: one commit, all commits without their files' older contents, or everything."""
 
 _WANTED = "refs/scaffold/wanted"
+_BEFORE = "refs/scaffold/before"
 _LISTING_SECONDS = 60.0
 _SHALLOW_SECONDS = 3600.0
 _FULL_SECONDS = 6 * 3600.0
@@ -147,6 +148,9 @@ class Repositories(LocalRepositories):
         if on_branch:
             refspecs.append(f"+{wanted.name}:refs/remotes/origin/{wanted.name.removeprefix('refs/heads/')}")
         partial = self.is_partial(folder)
+        # A fetch of one commit leaves nothing that leads to what is checked out: where this run ends before the files
+        # follow, the next one must still know that it is nobody's own work.
+        self.command(["update-ref", _BEFORE, "HEAD"], folder=folder, what=str(folder))
         self._fetch(url, folder, refspecs, shallow=shallow, partial=partial, on_progress=on_progress)
         move = ["reset", "--quiet", "--keep"] if on_branch else ["checkout", "--detach", "--quiet"]
         self.command([*move, _WANTED], folder=folder, what=str(folder), whole=True)

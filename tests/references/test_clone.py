@@ -183,6 +183,10 @@ def test_an_untracked_file_in_the_way_stops_the_update(server: GitServer, scaffo
     assert answer.code == 1
     assert "in the way" in answer.err
     assert mine.read_text() == "mine"
+    mine.unlink()
+    answer = scaffold("clone", "a/one", "--json")
+    assert _statuses(answer) == ["updated"]
+    assert mine.read_text() == "theirs"
 
 
 def test_what_is_there_under_the_name_is_refused(server: GitServer, scaffold: Call, in_tmp: Path) -> None:
