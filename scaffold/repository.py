@@ -217,7 +217,8 @@ def _spec_from_url(text: str, *, server: SplitResult, hosts: set[str]) -> Reposi
 def _spec_from_ssh(text: str, *, user: str, host: str, path: str, hosts: set[str]) -> RepositorySpec:
     if user != "git":
         raise RefusedError("refused an ssh address whose user is not 'git'", hint="the form is git@host:owner/name")
-    if host.lower() not in hosts:
+    # A port that was allowed is one of https; in `git@host:path` it would be a part of the path.
+    if host.lower() not in hosts or ":" in host:
         raise _untrusted(text, host)
     name = parse_name(path.rstrip("/"))
     return RepositorySpec(name, f"git@{host.lower()}:{name}.git")

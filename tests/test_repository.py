@@ -120,6 +120,19 @@ _UNSAFE = [
     "a/%2e%2e",
     "a\\b",
     "a/b@-x",
+    "a/b@--upload-pack=x",
+    "a/b@\x1b[2J",
+    "a/b@v1\u202e",
+    "a/b\u200b",
+    "a/b\u00a0",
+    "https://github.com/a/b?x\r\ny",
+    "https://github.com/-a/b%00",
+    "https://github.com/a/--upload-pack=x/../b",
+    "ssh://git@-oProxyCommand=x/a/b",
+    "ssh://git@github.com:-oProxyCommand=x/a/b",
+    "https://[::1]/a/b",
+    "https://127.0.0.1/a/b",
+    "https://github.com:0x1bb/a/b",
     "a/b@v1..v2",
     "a/b@x y",
     "C:a/b",
@@ -183,6 +196,29 @@ def test_whatever_passes_is_a_plain_address_on_the_server(text: str) -> None:
     assert re.fullmatch(rf"(?:https://github\.com/|git@github\.com:){name}\.git", spec.url)
     assert ".." not in spec.url
     assert spec.ref is None or check_ref(spec.ref) == spec.ref
+
+
+_HOSTS = ("code.example", "git.example:8443", "[::1]:80")
+_MORE = ["code.example", "git.example", "[::1]", "ssh.example", ":8443", ":443", ":22", "git@", "evil@", "ssh://git@"]
+
+
+@settings(max_examples=500)
+@given(st.lists(_PIECES | st.sampled_from(_MORE), max_size=8).map("".join))
+@example("ssh://git@git.example:8443/a/b")
+@example("ssh://git@code.example:22/a/b")
+@example("git@git.example:8443:a/b")
+@example("https://git.example:8443/a/b")
+@example("https://code.example/a/b@v1")
+@example("code.example/a/b")
+def test_whatever_passes_leads_to_a_host_that_was_allowed(text: str) -> None:
+    """As git and ssh will read the address, not as it looks."""
+    try:
+        url = _spec(text, allowed_hosts=_HOSTS).url
+    except (RefusedError, UsageError):
+        return
+    name = r"[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{1,2}\.git$)[A-Za-z0-9._-]+\.git"
+    https = rf"https://(?:github\.com|code\.example|git\.example:8443|\[::1\]:80)/{name}"
+    assert re.fullmatch(rf"{https}|git@(?:github\.com|code\.example):{name}", url), url
 
 
 @settings(max_examples=150, deadline=None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.git_server import Fault, GitServer, git
+from tests.git_server import Fault, GitServer, git, serve
 from tests.references.conftest import leftovers
 
 Call = Callable[..., Any]
@@ -208,6 +208,29 @@ def test_what_is_there_under_the_name_is_refused(server: GitServer, scaffold: Ca
     assert scaffold("clone", "a/one").code == 4
     assert (plain / "file").read_text() == "mine"
     assert server.requests == []
+
+
+def test_a_clone_of_another_repository_is_never_pulled(
+    server: GitServer, scaffold: Call, in_tmp: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Neither from its own remote nor from ours, whatever of the two is new, and whatever is asked for."""
+    with serve(tmp_path_factory.mktemp("other")) as other:
+        for host in (server, other):
+            host.add("a/one", {"README.md": f"on {host.url}\n"})
+        folder = in_tmp / "references/a/one"
+        git(in_tmp, "clone", "--quiet", "--depth=1", f"{other.url}/a/one.git", str(folder))
+        for host in (server, other):
+            host.commit("a/one", {"new.txt": "new"})
+            host.publish("a/one")
+            host.requests.clear()
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for arguments in ([], ["--full"], ["--history"], ["--ref", "main"], ["--submodules"]):
+            answer = scaffold("clone", "a/one", *arguments)
+            assert answer.code == 4
+            assert f"is a clone of {other.url}" in answer.err
+        assert server.requests == other.requests == []
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert not (in_tmp / "references.lock").exists()
 
 
 def test_a_damaged_clone_inside_another_repository_is_no_repository(
