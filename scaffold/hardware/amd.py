@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from scaffold.hardware import drm
+from scaffold.hardware.cpu import KFD_NODES as _NODES
 from scaffold.hardware.machine import Accelerator
 from scaffold.hardware.parse import integer, words
 from scaffold.hardware.source import Source
 
-_NODES = "sys/class/kfd/kfd/topology/nodes"
 _DEVICE_MEMORY = (1, 2)  # heap types of a card's own memory, public and private
 _ROCM_SMI = ("rocm-smi", "--showproductname", "--showmeminfo", "vram", "--showdriverversion", "--json")
 

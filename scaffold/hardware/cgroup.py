@@ -19,6 +19,7 @@ _V1_ROOTS = {
 }
 # Version 1 writes "no limit" as the largest multiple of a page: 9223372036854771712.
 _NO_LIMIT = 1 << 60
+_PAGE = 4096  # limits are whole pages: any other number was cut off
 
 
 def cpu_quota(source: Source) -> float | None:
@@ -43,7 +44,7 @@ def memory_limit(source: Source) -> tuple[int | None, int | None]:
     ):
         for folder in _folders(source, controller):
             limit = integer(source.read(f"{folder}/{limit_file}"))
-            if limit is None or not 0 < limit < _NO_LIMIT:
+            if limit is None or not 0 < limit < _NO_LIMIT or limit % _PAGE:
                 continue
             usage = integer(source.read(f"{folder}/{usage_file}"))
             cache = words(source.read(f"{folder}/memory.stat")).get(cache_key, 0)
@@ -53,7 +54,7 @@ def memory_limit(source: Source) -> tuple[int | None, int | None]:
 
 
 def _v2_quota(text: str | None) -> float | None:
-    match = re.fullmatch(r"(\d+) (\d+)", (text or "").strip())
+    match = re.fullmatch(r"(\d{1,12}) (\d{1,12})", (text or "").strip(), re.ASCII)
     if match is None or int(match[1]) == 0 or int(match[2]) == 0:
         return None
     return int(match[1]) / int(match[2])
