@@ -23,8 +23,9 @@ def detect(source: Source | None = None, *, disk_path: Path | None = None) -> Ma
     if os == "darwin":
         machine = _machine(source, sysctl, os, apple.cpu(sysctl), apple.memory(source, sysctl))
         return notes.with_notes(source, replace(machine, accelerators=apple.accelerators(sysctl, machine.memory)))
-    cards, os, troubles = _gpus(source, os)
+    cards, os, troubles, wsl = _gpus(source, os)
     machine = _machine(source, sysctl, os, cpu.probe(source, os), system.memory(source))
+    machine = replace(machine, wsl=machine.wsl or (wsl and os == "linux"))
     shared = (_sharing(card, machine.memory) for card in cards)
     return notes.with_notes(source, replace(machine, accelerators=merge(shared)), *troubles)
 
@@ -50,16 +51,16 @@ def _machine(
 
 def _gpus(
     source: Source, os: OperatingSystem | None
-) -> tuple[list[Accelerator], OperatingSystem | None, tuple[str, ...]]:
-    """The cards of a machine that is no Mac, its system where they give it away, and what is wrong with them."""
+) -> tuple[list[Accelerator], OperatingSystem | None, tuple[str, ...], bool]:
+    """The cards of a machine that is no Mac, its system where they give it away, what is wrong, and WSL's traces."""
     found = nvidia.probe(source)
     cards = list(found.accelerators)
     troubles = (found.trouble,) if found.trouble else ()
     if os == "windows":
-        return cards, os, troubles
+        return cards, os, troubles, False
     amd_cards, amd_notes = amd.probe(source)
     cards += [*amd_cards, *intel.probe(source)]
-    return cards, os or found.os or ("linux" if amd_cards else None), (*troubles, *amd_notes)
+    return cards, os or found.os or ("linux" if amd_cards else None), (*troubles, *amd_notes), found.wsl
 
 
 def _sharing(card: Accelerator, memory: Memory) -> Accelerator:

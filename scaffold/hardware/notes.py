@@ -55,7 +55,7 @@ def _card(card: Accelerator) -> Iterator[str]:
         yield (
             f"{name} is cut into MIG instances: a process gets one, with {gigabytes(card.process_memory_bytes or 0)}."
             if card.mig
-            else f"{name} has MIG on but no instance, so nothing can run on it: create one or turn MIG off."
+            else f"{name} has MIG on and no instance of it was seen: nothing can run on it until there is one."
         )
     if card.memory_bytes and card.memory_free_bytes is not None and not card.unified and not card.mig:
         used = 1 - card.memory_free_bytes / card.memory_bytes

@@ -116,7 +116,7 @@ def _text(path: Path) -> str | None:
 
 def _command_kind(argv: Sequence[str]) -> str:
     if argv[0] == "nvidia-smi" and len(argv) > 1:
-        return "nvidia-smi --query-gpu" if argv[1].startswith("--query-gpu") else "nvidia-smi -q -x"
+        return "nvidia-smi --query-gpu" if argv[1].startswith("--query-gpu") else " ".join(argv)
     return argv[0]
 
 
@@ -157,6 +157,9 @@ _KINDS: tuple[tuple[str, Callable[[str], bool]], ...] = (
         "nvidia-smi",
         _matching(r"^\| NVIDIA-SMI |^No devices were found|^NVIDIA-SMI has failed|^Failed to initialize NVML"),
     ),
+    ("nvidia-smi -q", _matching(r"^=+NVSMI LOG=+")),
+    ("nvidia-smi -L", _matching(r"^GPU \d+: .*\(UUID: ")),
+    ("nvidia-smi --version", _matching(r"^NVIDIA-SMI version\s*:")),
     ("proc/driver/nvidia/version", _matching(r"^NVRM version:")),
     ("nvidia-smi --query-gpu", _matching(_CSV)),
     ("proc/cpuinfo", _matching(r"^processor\s*:\s*\d+\s*$")),
