@@ -17,6 +17,7 @@ _V1_ROOTS = {
     "cpu": ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"),
     "memory": ("sys/fs/cgroup/memory",),
 }
+ROOTS = (*_V2_ROOTS, *(root for roots in _V1_ROOTS.values() for root in roots))
 # Version 1 writes "no limit" as the largest multiple of a page: 9223372036854771712.
 _NO_LIMIT = 1 << 60
 _PAGE = 4096  # limits are whole pages: any other number was cut off

@@ -57,13 +57,19 @@ class RecordedSource:
         return tuple(sorted(self._folders.get(path, ())))
 
     def exists(self, path: str) -> bool | None:
-        return True if path in self._files or path in self._folders else None
+        if path in self._files or path in self._folders:
+            return True
+        absent = self._platform.get("absent")
+        return False if isinstance(absent, list) and path in absent else None
 
     def run(self, argv: Sequence[str], timeout: float = COMMAND_LIMIT_SECONDS) -> str | None:
         return self._kinds.get(_command_kind(argv))
 
     def fact(self, name: str) -> Fact:
         value = self._platform.get(name)
+        shape = _SHAPES.get(name)
+        if shape is not None:
+            return value if isinstance(value, str) and re.fullmatch(shape, value) else None
         return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
     @cached_property
@@ -148,6 +154,15 @@ _CSV = "|".join(
         r"^(?:\d+, *)?(?:NVIDIA|GeForce|Tesla|Quadro|TITAN)\b[^|:\n]*,",
     )
 )
+# A value of another shape is damage, and so unknown.
+_SHAPES = {
+    "os": r"[A-Za-z]{3,10}",
+    "arch": r"\w{2,20}",
+    "python_arch": r"\w{2,20}",
+    "python": r"\d\.\d{1,3}(?:\.\w{1,10})?",
+    "libc": r"[A-Za-z]{2,10}(?:[ -]\d[\w.+-]{0,20})?",
+    "os_version": r"[\w][\w .()/+:~-]{0,60}",
+}
 # What a file is, told by what it holds. A key is the path or the command whose answer it is.
 _KINDS: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("rocm-smi", _is_json(r"card\d+$")),
