@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from scaffold.hardware import drm
-from scaffold.hardware.cpu import KFD_NODES as _NODES
 from scaffold.hardware.machine import Accelerator
 from scaffold.hardware.parse import integer, words
-from scaffold.hardware.source import Source
+from scaffold.hardware.source import DRM, KFD_NODES, ROCM_SMI, Source
 
 _DEVICE_MEMORY = (1, 2)  # heap types of a card's own memory, public and private
-_ROCM_SMI = ("rocm-smi", "--showproductname", "--showmeminfo", "vram", "--showdriverversion", "--json")
 
 Node = dict[str, int]
 
@@ -33,7 +31,7 @@ def probe(source: Source) -> tuple[tuple[Accelerator, ...], tuple[str, ...]]:
     if cards:
         return cards, ()
     cards = tuple(_from_adapter(source, adapter) for adapter in drm.adapters(source, drm.AMD))
-    if cards and source.exists(_NODES) is False:
+    if cards and source.exists(KFD_NODES) is False:
         names = ", ".join(card.name or "an AMD GPU" for card in cards)
         return (), (f"{names}: ROCm's kernel driver (/dev/kfd) isn't there, so torch can't use it.",)
     return cards, ()
@@ -48,15 +46,15 @@ def gfx_name(target_version: int | None) -> str | None:
 
 
 def _gpu_nodes(source: Source) -> list[tuple[str, Node]]:
-    numbers = sorted(int(name) for name in source.listdir(_NODES) if name.isascii() and name.isdecimal())
-    nodes = [(f"{_NODES}/{number}", words(source.read(f"{_NODES}/{number}/properties"))) for number in numbers]
+    numbers = sorted(int(name) for name in source.listdir(KFD_NODES) if name.isascii() and name.isdecimal())
+    nodes = [(f"{KFD_NODES}/{number}", words(source.read(f"{KFD_NODES}/{number}/properties"))) for number in numbers]
     return [(path, node) for path, node in nodes if node.get("simd_count", 0) > 0]
 
 
 def _from_node(source: Source, path: str, node: Node) -> Accelerator:
     known = _device(node.get("device_id"))
     gfx = gfx_name(node.get("gfx_target_version")) or known.get("gfx")
-    adapter = f"{drm.ROOT}/renderD{node.get('drm_render_minor', 0)}/device"
+    adapter = f"{DRM}/renderD{node.get('drm_render_minor', 0)}/device"
     drm_total, free = drm.memory(source, adapter)
     total = _banks(source, path) or node.get("local_mem_size") or drm_total
     return Accelerator(
@@ -92,7 +90,7 @@ def _from_adapter(source: Source, adapter: drm.Adapter) -> Accelerator:
 def _from_rocm_smi(source: Source) -> tuple[Accelerator, ...]:
     import json
 
-    text = source.run(_ROCM_SMI) or ""
+    text = source.run(ROCM_SMI) or ""
     try:
         # Warnings may stand before the document.
         document = json.loads(text[max(0, text.find("{")) :])

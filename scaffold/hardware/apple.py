@@ -33,9 +33,7 @@ _INTEL_FLAGS = (
 
 
 def read_sysctl(source: Source) -> dict[str, str]:
-    """``sysctl -a`` as a dictionary; empty on anything but macOS."""
-    if source.fact("os") not in ("darwin", None):
-        return {}
+    """``sysctl -a`` as a dictionary; empty where that is not a Mac's."""
     found: dict[str, str] = {}
     for line in (source.run(("sysctl", "-a")) or "").splitlines(keepends=True):
         match = re.match(r"([a-z][\w]*(?:\.[\w-]+)+)(?:: | = |:$)(.*)", line)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from scaffold.hardware.cgroup import cpu_quota
 from scaffold.hardware.machine import Cpu
 from scaffold.hardware.parse import cpu_list, finished_lines, integer, sane, shown_name, words
-from scaffold.hardware.source import Source
+from scaffold.hardware.source import KFD_NODES, Source
 
 # As the kernel spells them in /proc/cpuinfo; what torch's CPU kernels and oneDNN ask for.
 _X86_FEATURES = (
@@ -22,7 +22,6 @@ _ARM_FEATURES = (
 # One word for what has another name, or is a family of several.
 _FAMILIES = (("avx512f", "avx512"), ("amx_tile", "amx"), ("asimd", "neon"))
 _CPU_FOLDER = "sys/devices/system/cpu"
-KFD_NODES = "sys/class/kfd/kfd/topology/nodes"
 _MOST_CORES = 1 << 16
 
 Block = dict[str, str]
