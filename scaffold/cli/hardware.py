@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaffold.cli.machine import machine_for, target_options
+from scaffold.cli.machine import as_path, machine_for, target_options
 from scaffold.cli.output import Output, output_options
 from scaffold.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scaffold.hardware.machine import Accelerator, Machine
     from scaffold.hardware.torch_build import TorchBuild
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     "--record",
     "destination",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
+    callback=as_path,
     help="Write what the probes read to DIR, fit for a bug report: without serial numbers, host and user names.",
 )
 @output_options

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +11,20 @@ import click
 from scaffold.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scaffold.hardware.machine import Machine
 
 _WITH = "scaffold.cli.machine.with"
+
+
+def as_path(context: click.Context, _: click.Parameter, value: str | None) -> Path | None:
+    """An option's value as a path. Only one that is given costs the import of pathlib."""
+    if value is None:
+        return None
+    from pathlib import Path
+
+    return Path(value)
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +52,8 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "recording",
         metavar="DIR",
         is_eager=True,
-        type=click.Path(path_type=Path),
+        type=click.Path(),
+        callback=as_path,
         help="A recorded machine instead.",
     )
     said = click.option(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from scaffold.hardware import drm
 from scaffold.hardware.machine import Accelerator
 from scaffold.hardware.parse import integer, words
 from scaffold.hardware.source import DRM, KFD_NODES, ROCM_SMI, Source
+from scaffold.hardware.tables import table
 
 _DEVICE_MEMORY = (1, 2)  # heap types of a card's own memory, public and private
 
@@ -64,7 +63,7 @@ def _from_node(source: Source, path: str, node: Node) -> Accelerator:
         memory_free_bytes=free if total is not None and free is not None and free <= total else None,
         arch=gfx,
         driver=(source.read("sys/module/amdgpu/version") or "").strip() or None,
-        unified=gfx in _data()["unified"],
+        unified=gfx in table("amd_gpus")["unified"],
     )
 
 
@@ -83,7 +82,7 @@ def _from_adapter(source: Source, adapter: drm.Adapter) -> Accelerator:
         memory_bytes=total,
         memory_free_bytes=free,
         arch=known.get("gfx"),
-        unified=known.get("gfx") in _data()["unified"],
+        unified=known.get("gfx") in table("amd_gpus")["unified"],
     )
 
 
@@ -116,7 +115,7 @@ def _from_json(card: dict[str, Any], driver: str | None) -> Accelerator:
         memory_free_bytes=total - used if total is not None and used is not None and 0 <= used <= total else None,
         arch=gfx,
         driver=driver,
-        unified=gfx in _data()["unified"],
+        unified=gfx in table("amd_gpus")["unified"],
     )
 
 
@@ -126,12 +125,5 @@ def _text(card: dict[str, Any], key: str) -> str | None:
 
 
 def _device(device_id: int | None) -> dict[str, Any]:
-    found: dict[str, Any] = _data()["device"].get(f"0x{device_id:04x}", {}) if device_id is not None else {}
+    found: dict[str, Any] = table("amd_gpus")["device"].get(f"0x{device_id:04x}", {}) if device_id is not None else {}
     return found
-
-
-@cache
-def _data() -> dict[str, Any]:
-    import tomllib
-
-    return tomllib.loads(Path(__file__).with_name("amd_gpus.toml").read_text("utf-8"))

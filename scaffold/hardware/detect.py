@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scaffold.hardware import cpu, notes, nvidia, system
 from scaffold.hardware.machine import Accelerator, Cpu, Machine, Memory, OperatingSystem, merge
 from scaffold.hardware.source import DRM, KFD_NODES, ROCM_SMI, LiveSource, Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def detect(

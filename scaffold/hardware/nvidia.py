@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scaffold.hardware.machine import Accelerator, OperatingSystem
 from scaffold.hardware.parse import pairs, shown_name
 from scaffold.hardware.source import Source
+from scaffold.hardware.tables import table
 
 if TYPE_CHECKING:
     from scaffold.hardware.nvidia_smi import Card
@@ -172,7 +171,7 @@ def _accelerator(card: Card, driver: str | None) -> Accelerator:
         arch=card.architecture,
         driver=card.driver or driver,
         mig=card.mig if card.mig_enabled else None,
-        unified=card.memory_bytes is None and bool(name and _matches(_names()["unified"], name)),
+        unified=card.memory_bytes is None and bool(name and _matches(table("nvidia_gpus")["unified"], name)),
     )
 
 
@@ -184,15 +183,8 @@ def capability_from_name(name: str | None) -> str | None:
     """The CUDA compute capability that a product name implies; ``None`` where the name is not in the table."""
     if not name:
         return None
-    return next((entry["capability"] for entry in _names()["gpu"] if _matches(entry["names"], name)), None)
+    return next((entry["capability"] for entry in table("nvidia_gpus")["gpu"] if _matches(entry["names"], name)), None)
 
 
 def _matches(pattern: str, name: str) -> bool:
     return re.search(rf"(?<![\w-])(?:{pattern})(?![\w])", name, re.IGNORECASE) is not None
-
-
-@cache
-def _names() -> dict[str, Any]:
-    import tomllib
-
-    return tomllib.loads(Path(__file__).with_name("nvidia_gpus.toml").read_text("utf-8"))
