@@ -115,8 +115,15 @@ class Machine:
         for vendor in _VENDOR_ORDER:
             cards = _alike(card for card in self.accelerators if card.vendor == vendor)
             if cards:
+                # A processor's own GPU shares all of the memory: that makes it no larger than a card beside it.
                 return max(
-                    cards, key=lambda card: (card.process_memory_bytes or 0, card.capability or (0, 0), card.count)
+                    cards,
+                    key=lambda card: (
+                        not card.unified,
+                        card.process_memory_bytes or 0,
+                        card.capability or (0, 0),
+                        card.count,
+                    ),
                 )
         return None
 

@@ -31,7 +31,7 @@ def pairs(text: str | None, separator: str = ":") -> dict[str, str]:
 def words(text: str | None) -> dict[str, int]:
     """Lines of ``key number``, as the KFD topology and cgroup statistics have them."""
     found: dict[str, int] = {}
-    for line in (text or "").splitlines():
+    for line in finished_lines(text):
         key, _, value = line.strip().partition(" ")
         number = integer(value)
         if number is not None:
