@@ -71,17 +71,23 @@ def _distrust_end(block: Block) -> None:
     """The last line of a file that was cut off: a name may go on, and so may the last of several words."""
     key = next(reversed(block))
     if key in ("flags", "Features"):
-        block[key] = block[key].rpartition(" ")[0]
+        words = block.pop(key).split()[:-1]
+        # Without these what is left would look like a 32-bit processor's whole list.
+        if {"lm", "asimd"} & set(words):
+            block[key] = " ".join(words)
     elif key in ("model name", "cpu", "isa", "siblings", "cpu cores", "core id", "physical id"):
         del block[key]
 
 
 def architecture(block: Block) -> str | None:
     """The architecture that a processor block gives away."""
-    if "flags" in block:
-        return "x86_64" if "lm" in block["flags"].split() else "i686"
-    if "Features" in block:
-        return "aarch64" if "asimd" in block["Features"].split() else "armv7l"
+    flags, features = block.get("flags", "").split(), block.get("Features", "").split()
+    if "lm" in flags:
+        return "x86_64"
+    if "fpu" in flags:
+        return "i686"
+    if "asimd" in features or "thumb" in features:
+        return "aarch64" if "asimd" in features else "armv7l"
     if "isa" in block:
         return "riscv64" if block["isa"].startswith("rv64") else "riscv32"
     return "ppc64" if block.get("cpu", "").startswith("POWER") else None
@@ -115,9 +121,11 @@ def _name(source: Source, blocks: list[Block]) -> str | None:
 def _online(source: Source, blocks: list[Block]) -> frozenset[int] | None:
     text = source.read(f"{_CPU_FOLDER}/online")
     online = cpu_list(text)
-    if online is not None and blocks and len(online) != len(blocks) and not (text or "").endswith("\n"):
-        return None  # the list was cut off
-    return online
+    if online is None or (text or "").endswith("\n"):
+        return online
+    # It may have been cut off, unless something else knows as many.
+    folders = [name for name in source.listdir(_CPU_FOLDER) if re.fullmatch(r"cpu\d+", name, re.ASCII)]
+    return online if len(online) in (len(blocks), len(folders)) else None
 
 
 def _logical_cores(source: Source, blocks: list[Block], online: frozenset[int] | None) -> int | None:
@@ -134,8 +142,13 @@ def _kfd_cores(source: Source) -> int | None:
     names = source.listdir(KFD_NODES)
     if set(names) != {str(number) for number in range(len(names))}:
         return None
-    nodes = [words(source.read(f"{KFD_NODES}/{name}/properties")) for name in names]
-    if not all({"cpu_cores_count", "simd_count"} <= node.keys() for node in nodes):
+    nodes = [words(source.read(f"{KFD_NODES}/{name}/properties")) for name in sorted(names, key=int)]
+    # Processors come first: where a GPU follows them, none is missing.
+    if (
+        not nodes
+        or not all({"cpu_cores_count", "simd_count"} <= node.keys() for node in nodes)
+        or not nodes[-1]["simd_count"]
+    ):
         return None
     return sum(node["cpu_cores_count"] for node in nodes)
 
@@ -153,7 +166,7 @@ def _is_whole(blocks: list[Block]) -> bool:
 def _physical_cores(
     source: Source, blocks: list[Block], online: frozenset[int] | None, logical: int | None
 ) -> int | None:
-    places = {(block.get("physical id"), block.get("core id")) for block in blocks}
+    places = {(_place(block, "physical id"), _place(block, "core id")) for block in blocks}
     if logical == len(blocks) and places and not any(None in place for place in places):
         return len(places)
     cores = {_siblings(source, cpu) for cpu in online or ()}
@@ -170,10 +183,16 @@ def _socket(block: Block) -> tuple[int | None, int | None]:
 
 
 def _sockets(source: Source, blocks: list[Block], online: frozenset[int] | None, logical: int | None) -> int | None:
-    if logical == len(blocks) and blocks and all("physical id" in block for block in blocks):
-        return len({block["physical id"] for block in blocks})
-    packages = {source.read(f"{_CPU_FOLDER}/cpu{cpu}/topology/physical_package_id") for cpu in online or ()}
+    places = {_place(block, "physical id") for block in blocks}
+    if logical == len(blocks) and places and None not in places:
+        return len(places)
+    packages = {integer(source.read(f"{_CPU_FOLDER}/cpu{cpu}/topology/physical_package_id")) for cpu in online or ()}
     return len(packages) if packages and None not in packages else None
+
+
+def _place(block: Block, key: str) -> int | None:
+    number = integer(block.get(key))
+    return number if number is not None and 0 <= number < _MOST_CORES else None
 
 
 def _siblings(source: Source, cpu: int) -> frozenset[int] | None:

@@ -23,7 +23,6 @@ _MEMORY = re.compile(r"(\d{1,9})(?: MiB)?", re.ASCII)
 _NAME = re.compile(
     r"(?:NVIDIA|GeForce|Quadro|Tesla|TITAN|GRID|RTX|GTX|Graphics Device|Orin|Jetson)\b[\w ()/+.-]*", re.ASCII
 )
-_NO_VALUES = ("N/A", "ERR!", "UNKNOWN ERROR", "NOT SUPPORTED", "INSUFFICIENT PERMISSIONS", "FUNCTION NOT FOUND")
 _UNIT = re.compile(r"\s*\[[^\]]*\]$")
 
 
@@ -165,7 +164,7 @@ def _parse_partly(text: str) -> Element | None:
 def known(text: str | None) -> str | None:
     """A name; ``None`` for a word that stands for none."""
     value = shown_name(text)
-    return None if value is None or value.upper() in _NO_VALUES or value.startswith(("[", "Requested func")) else value
+    return None if value is None or value.startswith("Requested func") else value
 
 
 def driver_model(text: str | None) -> str | None:

@@ -40,7 +40,12 @@ def is_from_wsl(text: str) -> bool:
     table = re.search(r"NVIDIA-SMI\s+([\d.]+)\s.*Driver Version:\s*([\d.]+)\s", text)
     version = re.search(r"^NVIDIA-SMI version\s*:\s*([\d.]+)\s*$[^|]*?^DRIVER version\s*:\s*([\d.]+)\s*$", text, re.M)
     numbers = table or version
-    return numbers is not None and "WDDM" not in text and numbers[1] != numbers[2]
+    if numbers is None or "WDDM" in text:
+        return False
+    tool, driver = numbers.groups()
+    # One that begins like the other is the other, cut short.
+    apart = not tool.startswith(driver) and not driver.startswith(tool)
+    return apart and DRIVER.fullmatch(tool) is not None and re.fullmatch(r"\d{3}\.\d{2}", driver) is not None
 
 
 @dataclass

@@ -8,6 +8,10 @@ _MAX_CPUS = 1 << 16
 # No computer has more: a larger number is damage, not a size.
 MOST_MEMORY_BYTES = 1 << 50
 MOST_CARD_BYTES = 1 << 43
+_NO_NAMES = (
+    "N/A", "NAN", "NONE", "NULL", "UNKNOWN", "ERR!", "UNKNOWN ERROR", "NOT SUPPORTED", "INSUFFICIENT PERMISSIONS",
+    "FUNCTION NOT FOUND", "TO BE FILLED BY O.E.M.",
+)  # fmt: skip
 
 
 def integer(text: object) -> int | None:
@@ -40,9 +44,12 @@ def words(text: str | None) -> dict[str, int]:
 
 
 def shown_name(text: str | None) -> str | None:
-    """A product's name; ``None`` for what no maker would print: nothing, damage, or a page of text."""
+    """A product's name; ``None`` for what no maker would print: nothing, damage, or a word for "unknown"."""
     name = (text or "").strip("\0\n\t ")
-    return name if 0 < len(name) <= 120 and name.isprintable() and "\ufffd" not in name else None
+    if not 0 < len(name) <= 120 or not name.isprintable() or "\ufffd" in name or name.startswith("["):
+        return None
+    looks_like_one = re.search(r"[A-Z]", name) and re.search(r"[A-Za-z]{3}", name)
+    return name if looks_like_one and name.upper() not in _NO_NAMES else None
 
 
 def finished_lines(text: str | None) -> list[str]:
