@@ -14,6 +14,7 @@ from scaffold.cli.main import run
 
 REPOSITORY = Path(__file__).parent.parent
 _ENDPOINTS = ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_API_URL", "GITHUB_SERVER_URL", "SCAFFOLD_RAW_URL", "SCAFFOLD_CATALOG")
+_MACHINE = ("SCAFFOLD_TARGET", "SCAFFOLD_HARDWARE")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Answer:
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test touches the user's folders or sees the user's tokens. Returns scaffold's home."""
     home = tmp_path_factory.mktemp("home")
-    for name in _ENDPOINTS:
+    for name in (*_ENDPOINTS, *_MACHINE):
         monkeypatch.delenv(name, raising=False)
     # A port that refuses at once: no test asks the real GitHub.
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")

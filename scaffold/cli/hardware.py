@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from scaffold.cli.machine import as_path, machine_for, target_options
 from scaffold.cli.output import Output, output_options
-from scaffold.cli.plan import machine_for, target_options
+from scaffold.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scaffold.hardware.machine import Accelerator, Machine
     from scaffold.hardware.torch_build import TorchBuild
 
 
-@click.command(epilog="Examples:  scaffold hardware   ·   scaffold hardware --target colab-t4")
+@click.command(
+    epilog="Examples:  scaffold hardware   ·   scaffold hardware --target 8xh100   ·   scaffold hardware --record here"
+)
 @target_options
+@click.option(
+    "--record",
+    "destination",
+    metavar="DIR",
+    type=click.Path(),
+    callback=as_path,
+    help="Write what the probes read to DIR, fit for a bug report: without serial numbers, host and user names.",
+)
 @output_options
 @click.pass_obj
-def command(output: Output, target: str, recording: Path | None) -> None:
-    """Show what this machine has, and which torch to install on it."""
+def command(output: Output, target: str, recording: Path | None, destination: Path | None) -> None:
+    """Show what this machine has, what it is good for, and which torch to install on it."""
     from scaffold.hardware.torch_build import choose
+    from scaffold.hardware.uses import good_for
 
-    machine = machine_for(target, recording)
+    recorded: dict[str, Any] = {}
+    if destination is None:
+        machine = machine_for(target, recording)
+    else:
+        machine, recorded = _record(target, recording, destination)
     torch = choose(machine)
-    output.emit({"machine": machine.to_json(), "torch": torch.__dict__}, lambda: _show(output, machine, torch))
+    uses = good_for(machine, torch)
+    document = {"machine": machine.to_json(), "torch": torch.__dict__, "good_for": list(uses), **recorded}
+    output.emit(document, lambda: _show(output, machine, torch, uses))
+    if recorded:
+        output.note(f"Recorded in {destination}: {len(recorded['recorded']['files'])} files. Look before you share.")
 
 
-def _show(output: Output, machine: Machine, torch: TorchBuild) -> None:
+def _record(target: str, recording: Path | None, destination: Path) -> tuple[Machine, dict[str, Any]]:
+    if target != "auto":
+        raise UsageError("--record writes down a machine that is there, and a target is none", hint="Leave one out.")
+    from scaffold.hardware.record import record
+    from scaffold.hardware.recording import RecordedSource
+
+    machine, files = record(destination, None if recording is None else RecordedSource(recording))
+    return machine, {"recorded": {"path": str(destination), "files": list(files)}}
+
+
+def _show(output: Output, machine: Machine, torch: TorchBuild, uses: Sequence[str]) -> None:
     from scaffold.hardware.machine import gigabytes
 
     rows = [("system", _system(machine)), ("processor", _processor(machine)), ("memory", _memory(machine))]
@@ -36,7 +68,13 @@ def _show(output: Output, machine: Machine, torch: TorchBuild) -> None:
         rows.append(("disk", f"{gigabytes(machine.disk_free_bytes)} free"))
     rows += [("accelerator", _accelerator(card)) for card in machine.accelerators] or [("accelerator", "none found")]
     output.table(("part", "what it is"), rows, ("bold", ""))
-    for note in machine.notes:
+    output.heading("What it is good for")
+    for use in uses:
+        output.line(f"  {use}")
+    watch = [*machine.notes, *_torch_trouble(machine, torch)]
+    if watch:
+        output.heading("What to watch")
+    for note in watch:
         output.line(f"! {note}", style="yellow")
     output.heading("torch")
     if torch.build == "none":
@@ -47,6 +85,11 @@ def _show(output: Output, machine: Machine, torch: TorchBuild) -> None:
     output.next_steps([f'pip install "{torch.requirement}"{index}', "scaffold templates"])
 
 
+def _torch_trouble(machine: Machine, torch: TorchBuild) -> list[str]:
+    """Why there is a GPU and torch won't use it: a driver too old, a card that no wheel has code for."""
+    return [f"torch can't use the GPU: {torch.reason}."] if machine.accelerators and torch.build == "cpu" else []
+
+
 def _system(machine: Machine) -> str:
     parts = [machine.os, machine.os_version, machine.arch, machine.libc, machine.python and f"Python {machine.python}"]
     special = [name for name, is_one in (("WSL", machine.wsl), ("container", machine.container)) if is_one]
@@ -55,8 +98,15 @@ def _system(machine: Machine) -> str:
 
 def _processor(machine: Machine) -> str:
     cpu = machine.cpu
-    counts = [(cpu.physical_cores, "cores"), (cpu.logical_cores, "threads"), (cpu.usable_cores, "usable")]
-    known = ", ".join(f"{count} {word}" for count, word in counts if count is not None)
+    counts = [
+        (cpu.sockets if cpu.sockets != 1 else None, "socket"),
+        (cpu.physical_cores, "core"),
+        (cpu.performance_cores, "fast core"),
+        (cpu.logical_cores, "thread"),
+    ]
+    known = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count is not None)
+    if cpu.usable_cores is not None and cpu.usable_cores != cpu.logical_cores:
+        known += f", {cpu.usable_cores} usable"
     features = f" ({', '.join(cpu.features)})" if cpu.features else ""
     return (": ".join(part for part in (cpu.name, known) if part) or "unknown") + features
 

@@ -21,7 +21,7 @@ def read_reference(folder: Path) -> HowTo | None:
     """What the files of a reference say, for this Python and this machine; `None` where it is not on the disk."""
     if not folder.is_dir():
         return None
-    from scaffold.cli.plan import machine_for
+    from scaffold.cli.machine import machine_for
     from scaffold.references.howto import read_howto
 
     return read_howto(folder, python=(sys.version_info.major, sys.version_info.minor), machine=machine_for("auto"))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scaffold.cli.machine import machine_for, target_options
 from scaffold.cli.output import Output, output_options
-from scaffold.cli.plan import machine_for, set_option, settings_from, target_options
+from scaffold.cli.plan import set_option, settings_from
 
 if TYPE_CHECKING:
     from scaffold.projects.create import Created

@@ -8,21 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scaffold.cli.machine import machine_for, target_options
 from scaffold.cli.output import Output, output_options
 from scaffold.errors import UsageError
 
 if TYPE_CHECKING:
-    from scaffold.hardware.machine import Machine
     from scaffold.projects.plan import Plan
-
-
-def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--target` and `--from`, which every command that asks about a machine has."""
-    target = click.option("--target", default="auto", show_default=True, help="A named machine instead of this one.")
-    recording = click.option(
-        "--from", "recording", metavar="DIR", type=click.Path(path_type=Path), help="A recorded machine instead."
-    )
-    return target(recording(command))
 
 
 def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,29 +21,6 @@ def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--set", "chosen", multiple=True, metavar="KEY=VALUE", help="Your choice for a setting.")(
         command
     )
-
-
-def machine_for(target: str, recording: Path | None = None) -> Machine:
-    """The machine that was asked for: this one for `auto`, the named one, or the one recorded in a folder.
-
-    Raises:
-        UsageError: for an unknown name, or a name together with a recording.
-        NotFoundError: if the folder holds no recording.
-    """
-    if recording is not None:
-        if target != "auto":
-            raise UsageError("--target and --from name two machines", hint="Give one of them.")
-        from scaffold.hardware.detect import detect
-        from scaffold.hardware.recording import RecordedSource
-
-        return detect(RecordedSource(recording))
-    if target == "auto":
-        from scaffold.hardware.detect import detect
-
-        return detect()
-    from scaffold.hardware.targets import load
-
-    return load(target)
 
 
 def settings_from(chosen: tuple[str, ...]) -> dict[str, str]:

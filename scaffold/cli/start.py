@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scaffold.cli.machine import machine_for, target_options
 from scaffold.cli.new import references_of, show_created
 from scaffold.cli.output import Output, output_options
-from scaffold.cli.plan import machine_for, set_option, settings_from, target_options
+from scaffold.cli.plan import set_option, settings_from
 from scaffold.cli.search import next_commands, show_result
 from scaffold.errors import ScaffoldError, UsageError
 

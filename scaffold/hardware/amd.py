@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
+import re
 from typing import Any
 
 from scaffold.hardware import drm
 from scaffold.hardware.machine import Accelerator
-from scaffold.hardware.parse import integer, words
-from scaffold.hardware.source import Source
+from scaffold.hardware.parse import MOST_CARD_BYTES, integer, sane, shown_name, words
+from scaffold.hardware.source import DRM, KFD_NODES, ROCM_SMI, Source
+from scaffold.hardware.tables import table
 
-_NODES = "sys/class/kfd/kfd/topology/nodes"
 _DEVICE_MEMORY = (1, 2)  # heap types of a card's own memory, public and private
-_ROCM_SMI = ("rocm-smi", "--showproductname", "--showmeminfo", "vram", "--showdriverversion", "--json")
+_MAJORS = range(7, 20)
+_GFX = r"gfx[0-9a-f]{3,5}"
 
 Node = dict[str, int]
 
@@ -33,7 +33,7 @@ def probe(source: Source) -> tuple[tuple[Accelerator, ...], tuple[str, ...]]:
     if cards:
         return cards, ()
     cards = tuple(_from_adapter(source, adapter) for adapter in drm.adapters(source, drm.AMD))
-    if cards and source.exists(_NODES) is False:
+    if cards and source.exists(KFD_NODES) is False:
         names = ", ".join(card.name or "an AMD GPU" for card in cards)
         return (), (f"{names}: ROCm's kernel driver (/dev/kfd) isn't there, so torch can't use it.",)
     return cards, ()
@@ -44,29 +44,40 @@ def gfx_name(target_version: int | None) -> str | None:
     if not target_version or target_version < 0:
         return None
     major, minor, step = target_version // 10000, target_version // 100 % 100, target_version % 100
-    return f"gfx{major}{minor:x}{step:x}"
+    return f"gfx{major}{minor:x}{step:x}" if major in _MAJORS and max(minor, step) < 16 else None
 
 
 def _gpu_nodes(source: Source) -> list[tuple[str, Node]]:
-    numbers = sorted(int(name) for name in source.listdir(_NODES) if name.isascii() and name.isdecimal())
-    nodes = [(f"{_NODES}/{number}", words(source.read(f"{_NODES}/{number}/properties"))) for number in numbers]
+    numbers = sorted(int(name) for name in source.listdir(KFD_NODES) if name.isascii() and name.isdecimal())
+    nodes = [(f"{KFD_NODES}/{number}", words(source.read(f"{KFD_NODES}/{number}/properties"))) for number in numbers]
     return [(path, node) for path, node in nodes if node.get("simd_count", 0) > 0]
 
 
 def _from_node(source: Source, path: str, node: Node) -> Accelerator:
     known = _device(node.get("device_id"))
     gfx = gfx_name(node.get("gfx_target_version")) or known.get("gfx")
-    adapter = f"{drm.ROOT}/renderD{node.get('drm_render_minor', 0)}/device"
+    adapter = f"{DRM}/renderD{node.get('drm_render_minor', 0)}/device"
     drm_total, free = drm.memory(source, adapter)
     total = _banks(source, path) or node.get("local_mem_size") or drm_total
+    driver = source.read("sys/module/amdgpu/version")
+    return _accelerator(known.get("name"), gfx, total, free, driver)
+
+
+def _accelerator(
+    name: str | None, gfx: str | None, total: int | None, free: int | None, driver: str | None
+) -> Accelerator:
+    unified = gfx in table("amd_gpus")["unified"]
+    # What a processor's GPU calls its own is a small part carved out of the computer's memory, all of which it can use.
+    total = None if unified else sane(total, MOST_CARD_BYTES)
+    version = (driver or "").strip()
     return Accelerator(
         vendor="amd",
-        name=known.get("name"),
+        name=shown_name(name),
         memory_bytes=total,
-        memory_free_bytes=free if total is not None and free is not None and free <= total else None,
+        memory_free_bytes=free if total is not None and free is not None and 0 <= free <= total else None,
         arch=gfx,
-        driver=(source.read("sys/module/amdgpu/version") or "").strip() or None,
-        unified=gfx in _data()["unified"],
+        driver=version if re.fullmatch(r"\d{1,3}(\.\d{1,4}){1,3}", version, re.ASCII) else None,
+        unified=unified,
     )
 
 
@@ -79,24 +90,17 @@ def _banks(source: Source, path: str) -> int:
 def _from_adapter(source: Source, adapter: drm.Adapter) -> Accelerator:
     known = _device(adapter.device_id)
     total, free = drm.memory(source, adapter.folder)
-    return Accelerator(
-        vendor="amd",
-        name=known.get("name"),
-        memory_bytes=total,
-        memory_free_bytes=free,
-        arch=known.get("gfx"),
-        unified=known.get("gfx") in _data()["unified"],
-    )
+    return _accelerator(known.get("name"), known.get("gfx"), total, free, None)
 
 
 def _from_rocm_smi(source: Source) -> tuple[Accelerator, ...]:
     import json
 
-    text = source.run(_ROCM_SMI) or ""
+    text = source.run(ROCM_SMI) or ""
     try:
         # Warnings may stand before the document.
         document = json.loads(text[max(0, text.find("{")) :])
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     if not isinstance(document, dict):
         return ()
@@ -108,18 +112,10 @@ def _from_rocm_smi(source: Source) -> tuple[Accelerator, ...]:
 
 def _from_json(card: dict[str, Any], driver: str | None) -> Accelerator:
     total, used = integer(card.get("VRAM Total Memory (B)")), integer(card.get("VRAM Total Used Memory (B)"))
-    total = total if total and total > 0 else None
+    free = total - used if total is not None and used is not None and used >= 0 else None
+    name = _text(card, "Card Series") or _text(card, "Card series") or _text(card, "Device Name")
     gfx = _text(card, "GFX Version")
-    gfx = gfx if gfx and gfx.startswith("gfx") else None
-    return Accelerator(
-        vendor="amd",
-        name=_text(card, "Card Series") or _text(card, "Card series") or _text(card, "Device Name"),
-        memory_bytes=total,
-        memory_free_bytes=total - used if total is not None and used is not None and 0 <= used <= total else None,
-        arch=gfx,
-        driver=driver,
-        unified=gfx in _data()["unified"],
-    )
+    return _accelerator(name, gfx if gfx and re.fullmatch(_GFX, gfx) else None, total, free, driver)
 
 
 def _text(card: dict[str, Any], key: str) -> str | None:
@@ -128,12 +124,5 @@ def _text(card: dict[str, Any], key: str) -> str | None:
 
 
 def _device(device_id: int | None) -> dict[str, Any]:
-    found: dict[str, Any] = _data()["device"].get(f"0x{device_id:04x}", {}) if device_id is not None else {}
+    found: dict[str, Any] = table("amd_gpus")["device"].get(f"0x{device_id:04x}", {}) if device_id is not None else {}
     return found
-
-
-@cache
-def _data() -> dict[str, Any]:
-    import tomllib
-
-    return tomllib.loads(Path(__file__).with_name("amd_gpus.toml").read_text("utf-8"))

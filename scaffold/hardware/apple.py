@@ -6,9 +6,11 @@ import re
 
 from scaffold.hardware.cpu import with_families
 from scaffold.hardware.machine import Accelerator, Cpu, Memory
-from scaffold.hardware.parse import integer
+from scaffold.hardware.parse import MOST_MEMORY_BYTES, integer, sane, shown_name
 from scaffold.hardware.source import Source
 
+_PAGE = 16384
+_MOST_CORES = 1024
 _ARM_FLAGS = (
     ("hw.optional.neon", "neon"),
     ("hw.optional.AdvSIMD", "neon"),
@@ -31,35 +33,43 @@ _INTEL_FLAGS = (
 
 
 def read_sysctl(source: Source) -> dict[str, str]:
-    """``sysctl -a`` as a dictionary; empty on anything but macOS."""
-    if source.fact("os") not in ("darwin", None):
-        return {}
+    """``sysctl -a`` as a dictionary; empty where that is not a Mac's."""
     found: dict[str, str] = {}
-    for line in (source.run(("sysctl", "-a")) or "").splitlines():
+    for line in (source.run(("sysctl", "-a")) or "").splitlines(keepends=True):
         match = re.match(r"([a-z][\w]*(?:\.[\w-]+)+)(?:: | = |:$)(.*)", line)
-        if match:
+        if match and (line.endswith("\n") or _is_whole(match[1], match[2].strip())):
             found.setdefault(match[1], match[2].strip())
     return found if any(key.startswith(("hw.", "machdep.cpu.")) for key in found) else {}
 
 
+def _is_whole(key: str, value: str) -> bool:
+    """Whether a last line without an end can still be believed: a flag, or a size in whole pages."""
+    number = integer(value)
+    return key.startswith("hw.optional.") or (key == "hw.memsize" and number is not None and number % _PAGE == 0)
+
+
 def cpu(sysctl: dict[str, str]) -> Cpu:
     """The processor. macOS has no affinity, so every core is usable."""
-    logical = _positive(sysctl, "hw.logicalcpu", "hw.ncpu", "machdep.cpu.thread_count")
+    logical = sane(_positive(sysctl, "hw.logicalcpu", "hw.ncpu", "machdep.cpu.thread_count"), _MOST_CORES)
+    physical = sane(_positive(sysctl, "hw.physicalcpu", "machdep.cpu.core_count"), logical or _MOST_CORES)
     levels = _positive(sysctl, "hw.nperflevels")
     performance = _positive(sysctl, "hw.perflevel0.physicalcpu") if levels != 1 else None
     return Cpu(
-        name=sysctl.get("machdep.cpu.brand_string") or None,
-        physical_cores=_positive(sysctl, "hw.physicalcpu", "machdep.cpu.core_count"),
+        name=shown_name(sysctl.get("machdep.cpu.brand_string")),
+        physical_cores=physical,
         logical_cores=logical,
         usable_cores=logical,
         features=_features(sysctl),
-        performance_cores=performance,
+        performance_cores=sane(performance, physical or _MOST_CORES),
     )
 
 
 def memory(source: Source, sysctl: dict[str, str]) -> Memory:
     """Main memory; what is available is counted as Activity Monitor does: free and inactive pages."""
-    return Memory(total_bytes=_positive(sysctl, "hw.memsize"), available_bytes=_available(source))
+    total = sane(_positive(sysctl, "hw.memsize"), MOST_MEMORY_BYTES)
+    total = None if total is not None and total % _PAGE else total
+    available = _available(source)
+    return Memory(total, available if available is None or total is None or available <= total else None)
 
 
 def accelerators(sysctl: dict[str, str], memory: Memory) -> tuple[Accelerator, ...]:
@@ -68,7 +78,7 @@ def accelerators(sysctl: dict[str, str], memory: Memory) -> tuple[Accelerator, .
         return ()
     gpu = Accelerator(
         vendor="apple",
-        name=sysctl.get("machdep.cpu.brand_string") or None,
+        name=shown_name(sysctl.get("machdep.cpu.brand_string")),
         memory_bytes=memory.total_bytes,
         memory_free_bytes=memory.available_bytes,
         unified=True,
@@ -85,8 +95,8 @@ def _features(sysctl: dict[str, str]) -> tuple[str, ...]:
 
 def _available(source: Source) -> int | None:
     text = source.run(("vm_stat",)) or ""
-    page = re.search(r"page size of (\d+) bytes", text)
-    counts = [re.search(rf"^Pages {kind}:\s+(\d+)", text, re.MULTILINE) for kind in ("free", "inactive")]
+    page = re.search(r"page size of (\d{4,6}) bytes", text)
+    counts = [re.search(rf"^Pages {kind}:\s+(\d{{1,15}})\.", text, re.MULTILINE) for kind in ("free", "inactive")]
     if page is None or None in counts:
         return None
     return int(page[1]) * sum(int(count[1]) for count in counts if count)

@@ -17,8 +17,11 @@ _V1_ROOTS = {
     "cpu": ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"),
     "memory": ("sys/fs/cgroup/memory",),
 }
+ROOTS = (*_V2_ROOTS, *(root for roots in _V1_ROOTS.values() for root in roots))
 # Version 1 writes "no limit" as the largest multiple of a page: 9223372036854771712.
 _NO_LIMIT = 1 << 60
+_PERIODS = (1_000, 1_000_000)  # microseconds that the kernel takes
+_PAGE = 4096  # limits are whole pages: any other number was cut off
 
 
 def cpu_quota(source: Source) -> float | None:
@@ -43,7 +46,7 @@ def memory_limit(source: Source) -> tuple[int | None, int | None]:
     ):
         for folder in _folders(source, controller):
             limit = integer(source.read(f"{folder}/{limit_file}"))
-            if limit is None or not 0 < limit < _NO_LIMIT:
+            if limit is None or not 0 < limit < _NO_LIMIT or limit % _PAGE:
                 continue
             usage = integer(source.read(f"{folder}/{usage_file}"))
             cache = words(source.read(f"{folder}/memory.stat")).get(cache_key, 0)
@@ -53,9 +56,11 @@ def memory_limit(source: Source) -> tuple[int | None, int | None]:
 
 
 def _v2_quota(text: str | None) -> float | None:
-    match = re.fullmatch(r"(\d+) (\d+)", (text or "").strip())
-    if match is None or int(match[1]) == 0 or int(match[2]) == 0:
+    match = re.fullmatch(r"(\d{1,12}) (\d{1,12})", (text or "").strip(), re.ASCII)
+    if match is None or int(match[1]) == 0 or not _PERIODS[0] <= int(match[2]) <= _PERIODS[1]:
         return None
+    if not (text or "").endswith("\n") and match[2] != "100000":
+        return None  # the usual period, or one that was cut off
     return int(match[1]) / int(match[2])
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from scaffold.hardware.cgroup import cpu_quota
 from scaffold.hardware.machine import Cpu
-from scaffold.hardware.parse import cpu_list, integer
-from scaffold.hardware.source import Source
+from scaffold.hardware.parse import cpu_list, finished_lines, integer, sane, shown_name, words
+from scaffold.hardware.source import KFD_NODES, Source
 
 # As the kernel spells them in /proc/cpuinfo; what torch's CPU kernels and oneDNN ask for.
 _X86_FEATURES = (
@@ -22,6 +22,7 @@ _ARM_FEATURES = (
 # One word for what has another name, or is a family of several.
 _FAMILIES = (("avx512f", "avx512"), ("amx_tile", "amx"), ("asimd", "neon"))
 _CPU_FOLDER = "sys/devices/system/cpu"
+_MOST_CORES = 1 << 16
 
 Block = dict[str, str]
 
@@ -31,38 +32,62 @@ def probe(source: Source, os: str | None) -> Cpu:
     if os == "windows":
         return _from_facts(source)
     blocks = cpuinfo(source)
-    online = cpu_list(source.read(f"{_CPU_FOLDER}/online"))
+    online = _online(source, blocks)
     logical = _logical_cores(source, blocks, online)
+    physical = _physical_cores(source, blocks, online, logical)
+    per_socket, threads = _socket(blocks[0] if blocks else {})
+    sockets = _sockets(source, blocks, online, logical)
     return Cpu(
         name=_name(source, blocks),
-        physical_cores=_physical_cores(source, blocks, online, logical),
+        physical_cores=physical,
         logical_cores=logical,
         usable_cores=_usable_cores(source, online, logical),
         features=features(blocks[0] if blocks else {}),
         performance_cores=_performance_cores(source, online),
+        sockets=sockets,
+        cores_per_socket=per_socket,
+        threads_per_core=threads,
     )
 
 
 def cpuinfo(source: Source) -> list[Block]:
     """The processor blocks of ``/proc/cpuinfo``, without the footers that ARM and POWER kernels add."""
     blocks: list[Block] = []
-    for paragraph in (source.read("proc/cpuinfo") or "").replace("\r\n", "\n").split("\n\n"):
+    text = (source.read("proc/cpuinfo") or "").replace("\r\n", "\n")
+    for paragraph in text.split("\n\n"):
         block: Block = {}
         for line in paragraph.splitlines():
             key, mark, value = line.partition(":")
             if mark:
                 block.setdefault(key.strip(), value.strip())
+        if block and text.endswith(paragraph) and not text.endswith("\n"):
+            _distrust_end(block)
         if integer(block.get("processor")) is not None:
             blocks.append(block)
     return blocks
 
 
+def _distrust_end(block: Block) -> None:
+    """The last line of a file that was cut off: a name may go on, and so may the last of several words."""
+    key = next(reversed(block))
+    if key in ("flags", "Features"):
+        words = block.pop(key).split()[:-1]
+        # Without these what is left would look like a 32-bit processor's whole list.
+        if {"lm", "asimd"} & set(words):
+            block[key] = " ".join(words)
+    elif key in ("model name", "cpu", "isa", "siblings", "cpu cores", "core id", "physical id"):
+        del block[key]
+
+
 def architecture(block: Block) -> str | None:
     """The architecture that a processor block gives away."""
-    if "flags" in block:
-        return "x86_64" if "lm" in block["flags"].split() else "i686"
-    if "Features" in block:
-        return "aarch64" if "asimd" in block["Features"].split() else "armv7l"
+    flags, features = block.get("flags", "").split(), block.get("Features", "").split()
+    if "lm" in flags:
+        return "x86_64"
+    if "fpu" in flags:
+        return "i686"
+    if "asimd" in features or "thumb" in features:
+        return "aarch64" if "asimd" in features else "armv7l"
     if "isa" in block:
         return "riscv64" if block["isa"].startswith("rv64") else "riscv32"
     return "ppc64" if block.get("cpu", "").startswith("POWER") else None
@@ -89,10 +114,18 @@ def _name(source: Source, blocks: list[Block]) -> str | None:
     name = None
     if blocks:
         name = blocks[0].get("model name") or blocks[0].get("cpu")
-    if not name:
-        # Boards name themselves here: "Raspberry Pi 5 Model B Rev 1.0".
-        name = (source.read("proc/device-tree/model") or "").strip("\0\n ")
-    return name or None
+    # Boards name themselves in the second place: "Raspberry Pi 5 Model B Rev 1.0".
+    return shown_name(name) or shown_name(source.read("proc/device-tree/model"))
+
+
+def _online(source: Source, blocks: list[Block]) -> frozenset[int] | None:
+    text = source.read(f"{_CPU_FOLDER}/online")
+    online = cpu_list(text)
+    if online is None or (text or "").endswith("\n"):
+        return online
+    # It may have been cut off, unless something else knows as many.
+    folders = [name for name in source.listdir(_CPU_FOLDER) if re.fullmatch(r"cpu\d+", name, re.ASCII)]
+    return online if len(online) in (len(blocks), len(folders)) else None
 
 
 def _logical_cores(source: Source, blocks: list[Block], online: frozenset[int] | None) -> int | None:
@@ -100,8 +133,24 @@ def _logical_cores(source: Source, blocks: list[Block], online: frozenset[int] |
         return len(online)
     if blocks and _is_whole(blocks):
         return len(blocks)
-    count = source.fact("logical_cores")
-    return count if isinstance(count, int) else None
+    count = number_of(source, "logical_cores") or _kfd_cores(source)
+    return sane(count, _MOST_CORES)
+
+
+def _kfd_cores(source: Source) -> int | None:
+    """The processors that AMD's GPU driver lists, where all of its nodes are there."""
+    names = source.listdir(KFD_NODES)
+    if set(names) != {str(number) for number in range(len(names))}:
+        return None
+    nodes = [words(source.read(f"{KFD_NODES}/{name}/properties")) for name in sorted(names, key=int)]
+    # Processors come first: where a GPU follows them, none is missing.
+    if (
+        not nodes
+        or not all({"cpu_cores_count", "simd_count"} <= node.keys() for node in nodes)
+        or not nodes[-1]["simd_count"]
+    ):
+        return None
+    return sum(node["cpu_cores_count"] for node in nodes)
 
 
 def _is_whole(blocks: list[Block]) -> bool:
@@ -117,11 +166,33 @@ def _is_whole(blocks: list[Block]) -> bool:
 def _physical_cores(
     source: Source, blocks: list[Block], online: frozenset[int] | None, logical: int | None
 ) -> int | None:
-    places = {(block.get("physical id"), block.get("core id")) for block in blocks}
+    places = {(_place(block, "physical id"), _place(block, "core id")) for block in blocks}
     if logical == len(blocks) and places and not any(None in place for place in places):
         return len(places)
     cores = {_siblings(source, cpu) for cpu in online or ()}
     return len(cores) if cores and None not in cores else None
+
+
+def _socket(block: Block) -> tuple[int | None, int | None]:
+    """Cores in a socket and threads on a core, as one processor block tells both."""
+    cores, threads = (sane(integer(block.get(key)), _MOST_CORES) for key in ("cpu cores", "siblings"))
+    if cores is None or threads is None or threads % cores:
+        # Fast cores with two threads beside slow ones with one: there is no one number.
+        return cores, None
+    return cores, threads // cores
+
+
+def _sockets(source: Source, blocks: list[Block], online: frozenset[int] | None, logical: int | None) -> int | None:
+    places = {_place(block, "physical id") for block in blocks}
+    if logical == len(blocks) and places and None not in places:
+        return len(places)
+    packages = {integer(source.read(f"{_CPU_FOLDER}/cpu{cpu}/topology/physical_package_id")) for cpu in online or ()}
+    return len(packages) if packages and None not in packages else None
+
+
+def _place(block: Block, key: str) -> int | None:
+    number = integer(block.get(key))
+    return number if number is not None and 0 <= number < _MOST_CORES else None
 
 
 def _siblings(source: Source, cpu: int) -> frozenset[int] | None:
@@ -145,7 +216,7 @@ def _usable_cores(source: Source, online: frozenset[int] | None, logical: int | 
 
 
 def _status_field(source: Source, name: str) -> str | None:
-    for line in (source.read("proc/self/status") or "").splitlines():
+    for line in finished_lines(source.read("proc/self/status")):
         if line.startswith(f"{name}:"):
             return line.partition(":")[2].strip()
     return None
@@ -166,15 +237,17 @@ def _performance_cores(source: Source, online: frozenset[int] | None) -> int | N
 
 
 def _from_facts(source: Source) -> Cpu:
-    def number(name: str) -> int | None:
-        value = source.fact(name)
-        return value if isinstance(value, int) else None
-
     name = source.fact("cpu_name")
-    logical = number("logical_cores")
+    logical = number_of(source, "logical_cores")
     return Cpu(
-        name=name if isinstance(name, str) else None,
-        physical_cores=number("physical_cores"),
+        name=shown_name(name) if isinstance(name, str) else None,
+        physical_cores=number_of(source, "physical_cores"),
         logical_cores=logical,
-        usable_cores=number("usable_cores") or logical,
+        usable_cores=number_of(source, "usable_cores") or logical,
     )
+
+
+def number_of(source: Source, name: str) -> int | None:
+    """A count that the source knows without a file."""
+    value = source.fact(name)
+    return sane(value, _MOST_CORES) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scaffold.hardware.parse import integer
-from scaffold.hardware.source import Source
+from scaffold.hardware.source import DRM, Source
 
-ROOT = "sys/class/drm"
 AMD = 0x1002
 INTEL = 0x8086
 # Device memory comes in whole pages: any other number was cut off.
@@ -26,9 +25,9 @@ class Adapter:
 
 def adapters(source: Source, vendor: int) -> Iterator[Adapter]:
     """The adapters of one vendor, in the order of their numbers."""
-    cards = (re.fullmatch(r"card(\d+)", name) for name in source.listdir(ROOT))
+    cards = (re.fullmatch(r"card(\d+)", name) for name in source.listdir(DRM))
     for number in sorted(int(card[1]) for card in cards if card):
-        folder = f"{ROOT}/card{number}/device"
+        folder = f"{DRM}/card{number}/device"
         if integer(source.read(f"{folder}/vendor")) == vendor:
             yield Adapter(folder, integer(source.read(f"{folder}/device")))
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from scaffold.hardware import drm
 from scaffold.hardware.machine import GIB, Accelerator
 from scaffold.hardware.parse import integer
 from scaffold.hardware.source import Source
+from scaffold.hardware.tables import table
 
 
 def probe(source: Source) -> tuple[Accelerator, ...]:
     """The Intel GPUs of a Linux machine that are in ``intel_gpus.toml``."""
     found = []
     for adapter in drm.adapters(source, drm.INTEL):
-        known = _data()["device"].get(f"0x{adapter.device_id:04x}") if adapter.device_id is not None else None
+        known = (
+            table("intel_gpus")["device"].get(f"0x{adapter.device_id:04x}") if adapter.device_id is not None else None
+        )
         if known is not None:
             found.append(_accelerator(source, adapter, known))
     return tuple(found)
@@ -36,10 +37,3 @@ def _accelerator(source: Source, adapter: drm.Adapter, known: dict[str, Any]) ->
         driver=None,
         unified=known.get("unified", False),
     )
-
-
-@cache
-def _data() -> dict[str, Any]:
-    import tomllib
-
-    return tomllib.loads(Path(__file__).with_name("intel_gpus.toml").read_text("utf-8"))

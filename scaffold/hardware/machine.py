@@ -15,7 +15,10 @@ _VENDOR_ORDER: tuple[Vendor, ...] = ("nvidia", "apple", "amd", "intel")
 
 @dataclass(frozen=True)
 class Cpu:
-    """The processor. ``usable_cores`` is what this process may use: affinity and container quota count."""
+    """The processor. ``usable_cores`` is what this process may use: affinity and container quota count.
+
+    ``cores_per_socket`` and ``threads_per_core`` are told even where the number of sockets is not.
+    """
 
     name: str | None = None
     physical_cores: int | None = None
@@ -23,6 +26,9 @@ class Cpu:
     usable_cores: int | None = None
     features: tuple[str, ...] = ()
     performance_cores: int | None = None
+    sockets: int | None = None
+    cores_per_socket: int | None = None
+    threads_per_core: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ class Accelerator:
     """A GPU, or ``count`` equal ones.
 
     ``arch`` is AMD's gfx name, or the architecture a vendor names ("Ampere"). ``mig`` is ``None`` where the card is
-    whole or can't say, else the instances it is cut into. ``unified`` memory is the computer's own memory.
+    whole or can't say, else the instances it is cut into (of unknown size where only the mode is known).
+    ``unified`` memory is the computer's own memory.
     """
 
     vendor: Vendor
@@ -64,7 +71,7 @@ class Accelerator:
     @property
     def process_memory_bytes(self) -> int | None:
         """What one process can get: the largest MIG instance where the card is cut up, else the card's memory."""
-        if self.mig:
+        if self.mig is not None:
             sizes = [instance["memory_bytes"] for instance in self.mig if instance.get("memory_bytes")]
             return max(sizes, default=None)
         return self.memory_bytes
@@ -108,8 +115,15 @@ class Machine:
         for vendor in _VENDOR_ORDER:
             cards = _alike(card for card in self.accelerators if card.vendor == vendor)
             if cards:
+                # A processor's own GPU shares all of the memory: that makes it no larger than a card beside it.
                 return max(
-                    cards, key=lambda card: (card.process_memory_bytes or 0, card.capability or (0, 0), card.count)
+                    cards,
+                    key=lambda card: (
+                        not card.unified,
+                        card.process_memory_bytes or 0,
+                        card.capability or (0, 0),
+                        card.count,
+                    ),
                 )
         return None
 

@@ -10,6 +10,8 @@ from scaffold.hardware.source import Source
 from scaffold.hardware.system import shared_memory_bytes
 
 _FULL_SHARE = 0.5
+_LITTLE_SHARE = 0.1
+_LITTLE_DISK = 10 * 1024**3
 _DOCKER_SHARED_MEMORY = 64 * 1024**2
 
 
@@ -17,6 +19,7 @@ def observe(source: Source, machine: Machine) -> Iterator[str]:
     """The notes on a machine, what limits everything first."""
     yield from _surroundings(source, machine)
     yield from _limits(machine)
+    yield from _at_the_moment(machine)
     for card in machine.accelerators:
         yield from _card(card)
     yield from _environment(source, machine)
@@ -30,7 +33,7 @@ def _surroundings(source: Source, machine: Machine) -> Iterator[str]:
     if machine.python_arch is not None:
         yield f"Python was built for {machine.python_arch}, and the machine is {machine.arch}."
     size = shared_memory_bytes(source)
-    if machine.container and size is not None and size <= _DOCKER_SHARED_MEMORY:
+    if size is not None and size <= _DOCKER_SHARED_MEMORY:
         yield (
             f"/dev/shm holds only {size // 1024**2} MB: data loader workers can run out of it. "
             "Start the container with --shm-size=8g or --ipc=host."
@@ -40,9 +43,22 @@ def _surroundings(source: Source, machine: Machine) -> Iterator[str]:
 def _limits(machine: Machine) -> Iterator[str]:
     cpu, memory = machine.cpu, machine.memory
     if cpu.usable_cores and cpu.logical_cores and cpu.usable_cores < cpu.logical_cores:
-        yield f"{cpu.usable_cores} of {cpu.logical_cores} cores may be used here."
+        yield (
+            f"{cpu.usable_cores} of {cpu.logical_cores} cores may be used here (a container's or a process's limit): "
+            f"programs that count all {cpu.logical_cores} start too many threads."
+        )
     if memory.limit_bytes and memory.total_bytes and memory.limit_bytes < memory.total_bytes:
         yield f"Memory is limited to {gigabytes(memory.limit_bytes)} of {gigabytes(memory.total_bytes)}."
+    if {"avx", "fma"} & set(cpu.features) and "avx2" not in cpu.features:
+        yield "The processor has no AVX2: torch runs, but several times slower than on newer ones."
+
+
+def _at_the_moment(machine: Machine) -> Iterator[str]:
+    usable, available = machine.usable_memory_bytes, machine.memory.available_bytes
+    if usable and available is not None and available < usable * _LITTLE_SHARE:
+        yield f"Only {gigabytes(available)} of {gigabytes(usable)} memory is free at the moment: close other programs."
+    if machine.disk_free_bytes is not None and machine.disk_free_bytes < _LITTLE_DISK:
+        yield f"Only {gigabytes(machine.disk_free_bytes)} of disk is free: torch with CUDA alone takes about 6 GB."
 
 
 def _card(card: Accelerator) -> Iterator[str]:
@@ -55,7 +71,7 @@ def _card(card: Accelerator) -> Iterator[str]:
         yield (
             f"{name} is cut into MIG instances: a process gets one, with {gigabytes(card.process_memory_bytes or 0)}."
             if card.mig
-            else f"{name} has MIG on but no instance, so nothing can run on it: create one or turn MIG off."
+            else f"{name} has MIG on and no instance of it was seen: nothing can run on it until there is one."
         )
     if card.memory_bytes and card.memory_free_bytes is not None and not card.unified and not card.mig:
         used = 1 - card.memory_free_bytes / card.memory_bytes
@@ -77,6 +93,12 @@ def _environment(source: Source, machine: Machine) -> Iterator[str]:
     override = source.environ.get("HSA_OVERRIDE_GFX_VERSION")
     if override and any(card.vendor == "amd" for card in machine.accelerators):
         yield f"HSA_OVERRIDE_GFX_VERSION={override} makes ROCm take the GPU for another one."
+
+
+def with_machine_notes(machine: Machine, *more: str) -> Machine:
+    """A machine that nobody looks at, a named one, with the notes that follow from what it has."""
+    found = [*_limits(machine), *(note for card in machine.accelerators for note in _card(card))]
+    return replace(machine, notes=tuple(dict.fromkeys([*found, *more])))
 
 
 def with_notes(source: Source, machine: Machine, *more: str) -> Machine:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from scaffold.hardware.machine import Accelerator, OperatingSystem
-from scaffold.hardware.nvidia_smi import Card, read_csv, read_table, read_xml
-from scaffold.hardware.parse import pairs
+from scaffold.hardware.parse import pairs, shown_name
 from scaffold.hardware.source import Source
+from scaffold.hardware.tables import table
+
+if TYPE_CHECKING:
+    from scaffold.hardware.nvidia_smi import Card
 
 _FIELDS = "index,uuid,name,memory.total,memory.free,driver_version"
 _QUERIES = (
@@ -22,6 +22,9 @@ _QUERIES = (
 )
 _XML = ("nvidia-smi", "-q", "-x")
 _TABLE = ("nvidia-smi",)
+# What a recording may hold instead.
+_LIST, _VERSION = ("nvidia-smi", "-L"), ("nvidia-smi", "--version")
+_TEXTS = (("nvidia-smi", "-q"), _TABLE, _LIST, _VERSION)
 
 # What nvidia-smi prints when it can't answer, and what that means.
 _TROUBLE = (
@@ -41,6 +44,7 @@ class Found:
     accelerators: tuple[Accelerator, ...] = ()
     os: OperatingSystem | None = None
     trouble: str | None = None
+    wsl: bool = False
 
 
 def probe(source: Source) -> Found:
@@ -48,30 +52,80 @@ def probe(source: Source) -> Found:
     cards, trouble = _ask_nvidia_smi(source)
     if not cards:
         return _without_nvidia_smi(source, trouble)
-    if any(card.mig_enabled and not card.mig for card in cards):
-        cards = _with_instances(source, cards)
     driver = _driver_from_proc(source)
     models = {card.driver_model for card in cards} - {None}
     os: OperatingSystem | None = None if not models else ("linux" if models == {"N/A"} else "windows")
-    return Found(tuple(_accelerator(card, driver) for card in cards), os, None)
+    return Found(tuple(_accelerator(card, driver) for card in cards), os, None, os != "windows" and _shows_wsl(source))
 
 
 def _ask_nvidia_smi(source: Source) -> tuple[list[Card], str | None]:
-    trouble = None
-    readers: tuple[tuple[tuple[str, ...], Callable[[str], list[Card]]], ...] = (
-        *((query, read_csv) for query in _QUERIES),
-        (_XML, read_xml),
-        (_TABLE, read_table),
-    )
-    for command, reader in readers:
+    """The cards, each figure from the first output that tells it, and what is wrong."""
+    cards: list[Card] = []
+    for command in (*_QUERIES, _XML, *_TEXTS):
         text = source.run(command)
-        cards = reader(text) if text else []
-        if any(card != Card() for card in cards):
-            return cards, None
-        trouble = trouble or next((meaning for sign, meaning in _TROUBLE if text and sign in text), None)
-        if trouble:
+        if not text:
+            continue
+        found = _read(command, text)
+        if any(map(_says_something, found)):
+            cards = _completed(cards, found) if cards else found
+        elif not cards and (trouble := next((meaning for sign, meaning in _TROUBLE if sign in text), None)):
+            return [], trouble
+        if cards and all(map(_is_complete, cards)):
             break
-    return [], trouble
+    return cards, None
+
+
+def _read(command: tuple[str, ...], text: str) -> list[Card]:
+    # Imported when there is something to read: most machines have no nvidia-smi.
+    from scaffold.hardware import nvidia_smi as programs
+    from scaffold.hardware import nvidia_text as people
+
+    if command in _QUERIES:
+        return programs.read_csv(text)
+    if command == _XML:
+        return programs.read_xml(text)
+    if command == _TABLE:
+        return people.read_table(text)
+    if command == _LIST:
+        return people.read_list(text)
+    return people.read_version(text) if command == _VERSION else people.read_query(text)
+
+
+def _shows_wsl(source: Source) -> bool:
+    """Whether recorded output is from WSL, where the recording lacks the kernel's own word for it."""
+    if source.read("proc/sys/kernel/osrelease") or source.read("proc/version"):
+        return False
+    from scaffold.hardware.nvidia_text import is_from_wsl
+
+    return any(is_from_wsl(source.run(command) or "") for command in (_TABLE, _VERSION))
+
+
+def _says_something(card: Card) -> bool:
+    return any(value not in (None, (), False, "N/A") for value in vars(card).values())
+
+
+def _is_complete(card: Card) -> bool:
+    whole = not card.mig_enabled or bool(card.mig)
+    return whole and None not in (card.name, card.memory_bytes, card.memory_free_bytes, card.driver)
+
+
+def _completed(cards: list[Card], found: list[Card]) -> list[Card]:
+    """The cards, with what they lack from another output about the same ones."""
+    if len(found) == 1 and found[0].name is None and found[0].memory_bytes is None:
+        found = found * len(cards)  # the driver alone, which is the same for all
+    names = [(card.name, other.name) for card, other in zip(cards, found, strict=False)]
+    if len(cards) != len(found) or any(None not in pair and pair[0] != pair[1] for pair in names):
+        return cards
+    return [_with_gaps_filled(card, other) for card, other in zip(cards, found, strict=True)]
+
+
+def _with_gaps_filled(card: Card, other: Card) -> Card:
+    missing = {key: vars(other)[key] for key, value in vars(card).items() if value in (None, (), False)}
+    merged = replace(card, **missing)
+    free = merged.memory_free_bytes
+    if free is not None and (merged.memory_bytes is None or free > merged.memory_bytes):
+        merged = replace(merged, memory_free_bytes=None)
+    return merged
 
 
 def _without_nvidia_smi(source: Source, trouble: str | None) -> Found:
@@ -84,10 +138,10 @@ def _without_nvidia_smi(source: Source, trouble: str | None) -> Found:
     if devices and "nvidiactl" not in devices:
         return Found(trouble=f"NVIDIA driver {driver} is loaded, but no card is within reach (no /dev/nvidiactl).")
     names = [
-        pairs(source.read(f"proc/driver/nvidia/gpus/{folder}/information")).get("Model")
+        shown_name(pairs(source.read(f"proc/driver/nvidia/gpus/{folder}/information")).get("Model"))
         for folder in source.listdir("proc/driver/nvidia/gpus")
     ]
-    cards = tuple(_accelerator(Card(name=name, driver=driver), driver) for name in names or [None])
+    cards = tuple(_named(name, driver) for name in names or [None])
     return Found(cards, trouble="nvidia-smi gave no answer, so the NVIDIA card's memory is not known.")
 
 
@@ -106,14 +160,6 @@ def _jetson(source: Source) -> Found:
     return Found()
 
 
-def _with_instances(source: Source, cards: list[Card]) -> list[Card]:
-    """The cards with the MIG instances that only the XML lists."""
-    detailed = read_xml(source.run(_XML) or "")
-    if len(detailed) != len(cards):
-        return cards
-    return [replace(card, mig=detail.mig) for card, detail in zip(cards, detailed, strict=True)]
-
-
 def _accelerator(card: Card, driver: str | None) -> Accelerator:
     name = card.name
     return Accelerator(
@@ -125,23 +171,20 @@ def _accelerator(card: Card, driver: str | None) -> Accelerator:
         arch=card.architecture,
         driver=card.driver or driver,
         mig=card.mig if card.mig_enabled else None,
-        unified=card.memory_bytes is None and bool(name and _matches(_names()["unified"], name)),
+        unified=card.memory_bytes is None and bool(name and _matches(table("nvidia_gpus")["unified"], name)),
     )
+
+
+def _named(name: str | None, driver: str) -> Accelerator:
+    return Accelerator("nvidia", name, compute_capability=capability_from_name(name), driver=driver)
 
 
 def capability_from_name(name: str | None) -> str | None:
     """The CUDA compute capability that a product name implies; ``None`` where the name is not in the table."""
     if not name:
         return None
-    return next((entry["capability"] for entry in _names()["gpu"] if _matches(entry["names"], name)), None)
+    return next((entry["capability"] for entry in table("nvidia_gpus")["gpu"] if _matches(entry["names"], name)), None)
 
 
 def _matches(pattern: str, name: str) -> bool:
     return re.search(rf"(?<![\w-])(?:{pattern})(?![\w])", name, re.IGNORECASE) is not None
-
-
-@cache
-def _names() -> dict[str, Any]:
-    import tomllib
-
-    return tomllib.loads(Path(__file__).with_name("nvidia_gpus.toml").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Readers of what nvidia-smi prints: its CSV, its XML and its table. Each gives cards, none where it can't read.
+"""Readers of what nvidia-smi prints for programs: CSV and XML. Each gives cards, none where it can't read.
 
 Fields that a driver can't tell read ``[N/A]``, ``[Not Supported]``, ``[Insufficient Permissions]`` and the like; those,
 and any text that doesn't have a field's shape, count as unknown.
@@ -11,13 +11,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from scaffold.hardware.parse import MOST_CARD_BYTES, shown_name
+
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _MIB = 1024**2
-_DRIVER = re.compile(r"\d{3,4}\.\d{1,3}(?:\.\d{1,3})?")
-_CAPABILITY = re.compile(r"[1-9]\d?\.\d")
-_MEMORY = re.compile(r"(\d{1,9})(?: MiB)?")
+DRIVER = re.compile(r"\d{3,4}\.\d{1,3}(?:\.\d{1,3})?", re.ASCII)
+_CAPABILITY = re.compile(r"[1-9]\d?\.\d", re.ASCII)
+_MEMORY = re.compile(r"(\d{1,9})(?: MiB)?", re.ASCII)
 _NAME = re.compile(
     r"(?:NVIDIA|GeForce|Quadro|Tesla|TITAN|GRID|RTX|GTX|Graphics Device|Orin|Jetson)\b[\w ()/+.-]*", re.ASCII
 )
@@ -60,29 +62,9 @@ def read_xml(text: str) -> list[Card]:
     root = _parse_partly(text)
     if root is None or root.tag != "nvidia_smi_log":
         return []
-    driver = _shaped(_DRIVER, root.findtext("driver_version"))
+    # Drivers from 610 on call it the kernel mode driver.
+    driver = shaped(DRIVER, root.findtext("driver_version")) or shaped(DRIVER, root.findtext("kmd_version"))
     return [_from_element(gpu, driver) for gpu in root.findall("gpu")]
-
-
-def read_table(text: str) -> list[Card]:
-    """What nvidia-smi prints for people. It cuts names short; such a name is no name."""
-    match = re.search(r"(?:Driver|KMD) Version:\s*([\d.]+)", text)
-    driver = _shaped(_DRIVER, match[1] if match else None)
-    windows = "WDDM" in text[:1500]
-    cards = []
-    for row in re.finditer(r"^\|\s+\d+\s+(\S.*?)\s+(On|Off|N/A|TCC|WDDM|MCDM)\s*\|.*\|.*\|$\n(^\|.*\|$)", text, re.M):
-        name, mode, figures = row.groups()
-        memory = re.search(r"(\d+)MiB\s*/\s*(\d+)MiB", figures)
-        total = int(memory[2]) * _MIB if memory else None
-        cards.append(
-            Card(
-                name=None if name.endswith("...") else name,
-                memory_bytes=total or None,
-                driver=driver,
-                driver_model=mode if mode in ("TCC", "WDDM", "MCDM") else (None if windows else "N/A"),
-            )
-        )
-    return cards
 
 
 def _from_row(header: list[str], row: list[str]) -> Card:
@@ -97,19 +79,19 @@ def _from_columns(header: list[str], values: list[str]) -> Card:
     in_units = any(value.endswith(" MiB") for value in values)
     total, free = (_column_size(row.get(name), in_units=in_units) for name in ("memory.total", "memory.free"))
     return Card(
-        name=_known(row.get("name", row.get("gpu_name"))),
+        name=known(row.get("name", row.get("gpu_name"))),
         memory_bytes=total or None,
-        memory_free_bytes=_free(free, total),
-        compute_capability=_shaped(_CAPABILITY, row.get("compute_cap")),
-        driver=_shaped(_DRIVER, row.get("driver_version")) or _shaped(_DRIVER, row.get("kmd_version")),
+        memory_free_bytes=free_bytes(free, total),
+        compute_capability=shaped(_CAPABILITY, row.get("compute_cap")),
+        driver=shaped(DRIVER, row.get("driver_version")) or shaped(DRIVER, row.get("kmd_version")),
         mig_enabled=row.get("mig.mode.current") == "Enabled",
-        driver_model=_driver_model(row.get("driver_model.current")),
+        driver_model=driver_model(row.get("driver_model.current")),
     )
 
 
 def _column_size(text: str | None, *, in_units: bool) -> int | None:
     # A number without the unit that its neighbours have was cut off.
-    return None if in_units and (text or "").isdecimal() else _mebibytes(text)
+    return None if in_units and (text or "").isdecimal() else mebibytes(text)
 
 
 def _from_shapes(values: list[str]) -> Card:
@@ -125,9 +107,9 @@ def _from_shapes(values: list[str]) -> Card:
     return Card(
         name=only(_NAME),
         memory_bytes=total,
-        memory_free_bytes=_free(sizes[1] if len(sizes) == 2 else None, total),
+        memory_free_bytes=free_bytes(sizes[1] if len(sizes) == 2 else None, total),
         compute_capability=only(_CAPABILITY),
-        driver=only(_DRIVER),
+        driver=only(DRIVER),
         mig_enabled="Enabled" in values and len(values) < 20,
     )
 
@@ -141,27 +123,27 @@ def _without_cut_end(text: str, rows: list[list[str]]) -> list[list[str]]:
 
 
 def _from_element(gpu: Element, driver: str | None) -> Card:
-    total = _mebibytes(gpu.findtext("fb_memory_usage/total"))
+    total = mebibytes(gpu.findtext("fb_memory_usage/total"))
     instances = (_instance(device) for device in gpu.findall("mig_devices/mig_device"))
     return Card(
-        name=_known(gpu.findtext("product_name")),
+        name=known(gpu.findtext("product_name")),
         memory_bytes=total or None,
-        memory_free_bytes=_free(_mebibytes(gpu.findtext("fb_memory_usage/free")), total),
+        memory_free_bytes=free_bytes(mebibytes(gpu.findtext("fb_memory_usage/free")), total),
         driver=driver,
-        architecture=_known(gpu.findtext("product_architecture")),
+        architecture=known(gpu.findtext("product_architecture")),
         mig_enabled=gpu.findtext("mig_mode/current_mig") == "Enabled",
-        mig=tuple(instance for instance in instances if instance["memory_bytes"]),
-        driver_model=_driver_model(gpu.findtext("driver_model/current_dm")),
+        mig=tuple(instances),
+        driver_model=driver_model(gpu.findtext("driver_model/current_dm")),
     )
 
 
 def _instance(device: Element) -> dict[str, Any]:
-    total = _mebibytes(device.findtext("fb_memory_usage/total"))
+    total = mebibytes(device.findtext("fb_memory_usage/total"))
     processors = (device.findtext("device_attributes/shared/multiprocessor_count") or "").strip()
     return {
         "memory_bytes": total,
-        "memory_free_bytes": _free(_mebibytes(device.findtext("fb_memory_usage/free")), total),
-        "multiprocessors": int(processors) if processors.isdecimal() else None,
+        "memory_free_bytes": free_bytes(mebibytes(device.findtext("fb_memory_usage/free")), total),
+        "multiprocessors": int(processors) if re.fullmatch(r"\d{1,4}", processors, re.ASCII) else None,
     }
 
 
@@ -179,25 +161,30 @@ def _parse_partly(text: str) -> Element | None:
     return root
 
 
-def _known(text: str | None) -> str | None:
-    value = (text or "").strip()
-    return None if not value or value.upper() in ("N/A", "UNKNOWN ERROR", "ERR!") or value.startswith("[") else value
+def known(text: str | None) -> str | None:
+    """A name; ``None`` for a word that stands for none."""
+    value = shown_name(text)
+    return None if value is None or value.startswith("Requested func") else value
 
 
-def _driver_model(text: str | None) -> str | None:
+def driver_model(text: str | None) -> str | None:
+    """Windows' driver model, or ``N/A`` where there is none."""
     value = (text or "").strip().strip("[]")
     return value if value in ("N/A", "WDDM", "TCC", "MCDM") else None
 
 
-def _shaped(shape: re.Pattern[str], text: str | None) -> str | None:
+def shaped(shape: re.Pattern[str], text: str | None) -> str | None:
+    """The text where it has that shape from end to end."""
     value = (text or "").strip()
     return value if shape.fullmatch(value) else None
 
 
-def _mebibytes(text: str | None) -> int | None:
+def mebibytes(text: str | None) -> int | None:
+    """Bytes of a size such as ``24564 MiB``; none of a card is no size."""
     match = _MEMORY.fullmatch((text or "").strip())
-    return int(match[1]) * _MIB if match else None
+    return int(match[1]) * _MIB if match and int(match[1]) * _MIB <= MOST_CARD_BYTES else None
 
 
-def _free(free: int | None, total: int | None) -> int | None:
-    return free if free is not None and total is not None and free <= total else None
+def free_bytes(free: int | None, total: int | None) -> int | None:
+    """What is free, where it is no more than there is."""
+    return free if free is not None and total and free <= total else None

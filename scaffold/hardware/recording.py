@@ -57,13 +57,19 @@ class RecordedSource:
         return tuple(sorted(self._folders.get(path, ())))
 
     def exists(self, path: str) -> bool | None:
-        return True if path in self._files or path in self._folders else None
+        if path in self._files or path in self._folders:
+            return True
+        absent = self._platform.get("absent")
+        return False if isinstance(absent, list) and path in absent else None
 
     def run(self, argv: Sequence[str], timeout: float = COMMAND_LIMIT_SECONDS) -> str | None:
         return self._kinds.get(_command_kind(argv))
 
     def fact(self, name: str) -> Fact:
         value = self._platform.get(name)
+        shape = _SHAPES.get(name)
+        if shape is not None:
+            return value if isinstance(value, str) and re.fullmatch(shape, value) else None
         return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
     @cached_property
@@ -116,7 +122,7 @@ def _text(path: Path) -> str | None:
 
 def _command_kind(argv: Sequence[str]) -> str:
     if argv[0] == "nvidia-smi" and len(argv) > 1:
-        return "nvidia-smi --query-gpu" if argv[1].startswith("--query-gpu") else "nvidia-smi -q -x"
+        return "nvidia-smi --query-gpu" if argv[1].startswith("--query-gpu") else " ".join(argv)
     return argv[0]
 
 
@@ -148,6 +154,15 @@ _CSV = "|".join(
         r"^(?:\d+, *)?(?:NVIDIA|GeForce|Tesla|Quadro|TITAN)\b[^|:\n]*,",
     )
 )
+# A value of another shape is damage, and so unknown.
+_SHAPES = {
+    "os": r"[A-Za-z]{3,10}",
+    "arch": r"\w{2,20}",
+    "python_arch": r"\w{2,20}",
+    "python": r"\d\.\d{1,3}(?:\.\w{1,10})?",
+    "libc": r"[A-Za-z]{2,10}(?:[ -]\d[\w.+-]{0,20})?",
+    "os_version": r"[\w][\w .()/+:~-]{0,60}",
+}
 # What a file is, told by what it holds. A key is the path or the command whose answer it is.
 _KINDS: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("rocm-smi", _is_json(r"card\d+$")),
@@ -157,6 +172,9 @@ _KINDS: tuple[tuple[str, Callable[[str], bool]], ...] = (
         "nvidia-smi",
         _matching(r"^\| NVIDIA-SMI |^No devices were found|^NVIDIA-SMI has failed|^Failed to initialize NVML"),
     ),
+    ("nvidia-smi -q", _matching(r"^=+NVSMI LOG=+")),
+    ("nvidia-smi -L", _matching(r"^GPU \d+: .*\(UUID: ")),
+    ("nvidia-smi --version", _matching(r"^NVIDIA-SMI version\s*:")),
     ("proc/driver/nvidia/version", _matching(r"^NVRM version:")),
     ("nvidia-smi --query-gpu", _matching(_CSV)),
     ("proc/cpuinfo", _matching(r"^processor\s*:\s*\d+\s*$")),

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from subprocess import Popen
 
 COMMAND_LIMIT_SECONDS = 2.0
 READ_LIMIT_BYTES = 8 * 1024 * 1024
+# Where GPUs other than NVIDIA's show. A machine without any of these needs no probe for them.
+KFD_NODES = "sys/class/kfd/kfd/topology/nodes"
+DRM = "sys/class/drm"
+ROCM_SMI = ("rocm-smi", "--showproductname", "--showmeminfo", "vram", "--showdriverversion", "--json")
 
 Fact = str | int | None
 
@@ -59,8 +63,9 @@ class LiveSource:
     """
 
     def __init__(self, disk_path: Path | None = None) -> None:
-        self._disk_path = disk_path or Path.cwd()
-        self._hung: set[str] = set()
+        self._disk_path = disk_path
+        self._spent: dict[str, float] = {}
+        self._found: dict[str, str | None] = {}
         self._facts: dict[str, Callable[[], Fact]] = {
             "os": _os,
             "arch": _arch,
@@ -94,15 +99,17 @@ class LiveSource:
 
     def run(self, argv: Sequence[str], timeout: float = COMMAND_LIMIT_SECONDS) -> str | None:
         program = argv[0]
-        found = _which(program)
+        if program not in self._found:
+            self._found[program] = _which(program)
+        found = self._found[program]
         if found is not None:
-            if program in self._hung:
-                return None
-            output = _run([found, *argv[1:]], timeout)
-            if output is None:
-                self._hung.add(program)
+            # The limit is for all questions to one program together: a sick driver makes each of them slow.
+            left = timeout - self._spent.get(program, 0.0)
+            start = time.monotonic()
+            output = _run([found, *argv[1:]], left) if left > 0 else None
+            self._spent[program] = timeout if output is None else self._spent.get(program, 0.0) + _since(start)
             return output
-        if program == "nvidia-smi":
+        if program == "nvidia-smi" and any(map(os.path.lexists, _NVIDIA_DEVICES)):
             from scaffold.hardware import nvml
 
             return nvml.answer(argv)
@@ -117,10 +124,18 @@ class LiveSource:
         return probe() if probe is not None else None
 
     def _disk_free(self) -> int | None:
-        for folder in (self._disk_path, *self._disk_path.absolute().parents):
+        folder = os.path.abspath(self._disk_path or os.curdir)  # noqa: PTH100 - pathlib costs a third of a start
+        while True:
             with contextlib.suppress(OSError):
                 return _free_bytes(folder)
-        return None
+            above = os.path.dirname(folder)  # noqa: PTH120
+            if above == folder:
+                return None
+            folder = above
+
+
+def _since(start: float) -> float:
+    return time.monotonic() - start
 
 
 def _run(argv: list[str], timeout: float) -> str | None:
@@ -169,6 +184,7 @@ def _which(program: str) -> str | None:
     return None
 
 
+_NVIDIA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 # WSL keeps nvidia-smi off the PATH of some shells, and cron and IDEs run without /usr/sbin, where sysctl lies.
 _EXTRA_FOLDERS = ("/usr/lib/wsl/lib", "/usr/sbin", "/opt/rocm/bin", r"C:\Windows\System32")
 
@@ -189,7 +205,7 @@ def _arch() -> Fact:
 def _python_arch() -> Fact:
     """What Python was built for, where that is not the machine's architecture."""
     arch = str(_arch() or "")
-    if struct.calcsize("P") == 4:
+    if sys.maxsize < 1 << 32:
         return {"aarch64": "armv7l", "arm64": "armv7l", "x86_64": "i686", "AMD64": "x86"}.get(arch)
     if sys.platform == "win32" and arch == "ARM64" and "AMD64" in sys.version:
         return "AMD64"
@@ -212,7 +228,7 @@ def _os_version() -> Fact:
     return None
 
 
-def _free_bytes(folder: Path) -> int:
+def _free_bytes(folder: str) -> int:
     if sys.platform == "win32":
         import shutil
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from scaffold.errors import UsageError
 from scaffold.hardware.machine import GIB, Accelerator, Cpu, Machine, Memory
+from scaffold.hardware.tables import table
 
 _MIB = 1024**2
 _MOST_CARDS = 16
+# Eight of a card, as people write it: 8xh100, 8 × h100, h100x8, and h100:8 as SkyPilot does.
+_SEVERAL = (r"(?P<count>\d{1,3})-?[x×*]-?(?P<name>.+)", r"(?P<name>.+?)-?[x×*:]-?(?P<count>\d{1,3})")
 
 
 def names() -> tuple[str, ...]:
     """The names of all targets, in the order of the data file."""
-    return tuple(_data())
+    return tuple(table("targets"))
+
+
+def instances() -> tuple[str, ...]:
+    """The clouds' names for machines, as each cloud writes them."""
+    return tuple(name for rows in table("instances").values() for name in rows)
 
 
 def title(name: str) -> str:
@@ -27,7 +32,7 @@ def title(name: str) -> str:
 
 
 def load(name: str) -> Machine:
-    """The machine behind a target's name; ``8xh100`` is eight of its cards in one machine.
+    """The machine behind a target's or a cloud instance's name; ``8xh100`` is eight of its cards in one machine.
 
     Raises:
         UsageError: there is no such target, or it has no card to multiply.
@@ -36,14 +41,13 @@ def load(name: str) -> Machine:
     hosts = count if entry.get("cards_scale_host") else 1
     memory_bytes = int(entry["memory_gib"] * GIB) * hosts
     logical = entry["logical_cores"] * hosts
-    performance = entry.get("performance_cores")
     cpu = Cpu(
         name=entry.get("cpu"),
         physical_cores=entry["physical_cores"] * hosts,
         logical_cores=logical,
         usable_cores=logical,
         features=tuple(entry["features"]),
-        performance_cores=performance,
+        performance_cores=entry.get("performance_cores"),
     )
     return Machine(
         os=entry.get("os", "linux"),
@@ -71,27 +75,43 @@ def _cards(entry: dict[str, Any], count: int, memory_bytes: int) -> tuple[Accele
 
 
 def _find(name: str) -> tuple[int, dict[str, Any]]:
-    wanted = name.strip().lower().replace("_", "-").replace(" ", "-")
-    if wanted in _data():
-        return 1, _data()[wanted]
-    match = re.fullmatch(r"(\d{1,3})-?[x×*]-?(.+)", wanted)
-    if match is None or match[2] not in _data():
-        raise _unknown(name, match[2] if match else wanted)
-    count, entry = int(match[1]), _data()[match[2]]
+    wanted, targets = _normal(name), table("targets")
+    if wanted in targets:
+        return 1, targets[wanted]
+    instance = next((known for known in instances() if _normal(known) == wanted), None)
+    if instance is not None:
+        return 1, _instance(instance)
+    for shape in _SEVERAL:
+        match = re.fullmatch(shape, wanted)
+        if match is not None and match["name"] in targets:
+            return _several(name, match["name"], int(match["count"]))
+    raise _unknown(name, wanted)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[ _]", "-", name.strip().lower())
+
+
+def _instance(name: str) -> dict[str, Any]:
+    cloud, row = next((cloud, rows[name]) for cloud, rows in table("instances").items() if name in rows)
+    entry = {key: value for key, value in table("targets")[row["target"]].items() if key != "cards_scale_host"}
+    title = f"{cloud.capitalize()}'s {name} with {row['count']} × {entry['gpu']}"
+    return {**entry, "physical_cores": row["logical_cores"] // 2, "title": title, **row}
+
+
+def _several(name: str, target: str, count: int) -> tuple[int, dict[str, Any]]:
+    entry = table("targets")[target]
     if not 1 <= count <= _MOST_CARDS:
-        raise UsageError(f"{name}: one machine has 1 to {_MOST_CARDS} cards", hint=f"for example 8x{match[2]}")
+        raise UsageError(f"{name}: one machine has 1 to {_MOST_CARDS} cards", hint=f"for example 8x{target}")
     if count > 1 and entry.get("vendor") in (None, "apple"):
-        raise UsageError(f"{name}: {match[2]} has no GPU of which a machine can have several", hint=f"use {match[2]}")
+        raise UsageError(f"{name}: {target} has no GPU of which a machine can have several", hint=f"use {target}")
     return count, entry
 
 
 def _unknown(name: str, wanted: str) -> UsageError:
     import difflib
 
-    near = difflib.get_close_matches(wanted, names(), n=3, cutoff=0.4) or list(names())
+    bare = next((match["name"] for match in (re.fullmatch(shape, wanted) for shape in _SEVERAL) if match), wanted)
+    known = {_normal(known): known for known in (*names(), *instances())}
+    near = [known[match] for match in difflib.get_close_matches(bare, known, n=3, cutoff=0.4)] or list(names())
     return UsageError(f"there is no target {name!r}", hint=f"the nearest: {', '.join(near)}")
-
-
-@cache
-def _data() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))

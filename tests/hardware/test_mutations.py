@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,16 +15,17 @@ from hypothesis import strategies as st
 
 from scaffold.errors import NotFoundError
 from scaffold.hardware.detect import detect
+from scaffold.hardware.machine import Machine
 from scaffold.hardware.recording import RecordedSource
 from scaffold.hardware.torch_build import choose
 
-Write = Callable[[Path, dict[str, str]], Path]
 WHOLE = {
     "cpuinfo": "\n".join(
         f"processor\t: {cpu}\nmodel name\t: CPU\nphysical id\t: 0\nsiblings\t: 4\n"
         f"core id\t: {cpu // 2}\nflags\t: lm avx2\n"
         for cpu in range(4)
     ),
+    "proc/self/cgroup": "0::/a/b\n",
     "meminfo": "MemTotal:       16777216 kB\nMemFree:         1024 kB\nMemAvailable:    8388608 kB\n",
     "status": "Name:\tx\nCpus_allowed_list:\t0-3\n",
     "platform.json": json.dumps({"os": "linux", "arch": "x86_64", "python": "3.12", "libc": "glibc 2.36"}),
@@ -35,6 +38,12 @@ WHOLE = {
     "nvidia-smi.txt": "| NVIDIA-SMI 570.86.10    Driver Version: 570.86.10    CUDA Version: 12.8 |\n"
     "|   0  NVIDIA GeForce RTX 3060   Off |   00000000:01:00.0  On |       N/A |\n"
     "| 37%   40C    P8     9W /  170W |     488MiB /  12288MiB |      0%      Default |\n",
+    "nvidia-smi-q.txt": "==============NVSMI LOG==============\n\nDriver Version                 : 570.86.10\n"
+    "GPU 00000000:01:00.0\n    Product Name               : NVIDIA GeForce RTX 3060\n    MIG Mode\n"
+    "        Current                : N/A\n    FB Memory Usage\n        Total                  : 12288 MiB\n"
+    "        Free                   : 11800 MiB\n",
+    "nvidia-smi-L.txt": "GPU 0: NVIDIA GeForce RTX 3060 (UUID: GPU-00000000-0000-0000-0000-000000000000)\n",
+    "nvidia-smi--version.txt": "NVIDIA-SMI version  : 570.86.10\nDRIVER version      : 570.86.10\n",
     "rocm.json": json.dumps({"card0": {"Card Series": "Navi 22", "VRAM Total Memory (B)": "12884901888"}}),
     "sysctl.txt": "hw.memsize: 17179869184\nhw.optional.arm64: 1\nhw.physicalcpu: 8\n"
     "machdep.cpu.brand_string: Apple M2\n",
@@ -101,13 +110,92 @@ def test_a_damaged_recording_never_crashes_detection(files: dict[str, bytes]) ->
         assert card.memory_free_bytes is None or 0 <= card.memory_free_bytes <= (card.memory_bytes or 0)
 
 
-@pytest.mark.parametrize("name", ["q.csv", "q.xml", "nvidia-smi.txt"])
-def test_wherever_the_file_is_cut_figures_are_right_or_unknown(name: str, tmp_path: Path, write: Write) -> None:
-    text = WHOLE[name]
-    for end in range(len(text)):
-        folder = write(tmp_path, {name: text[:end], "platform.json": '{"os": "linux"}'})
-        for card in detect(RecordedSource(folder)).accelerators:
-            assert card.name in (None, "NVIDIA GeForce RTX 3060")
-            assert card.memory_bytes in (None, 12288 * 1024**2)
-            assert card.memory_free_bytes in (None, 11800 * 1024**2)
-            assert card.compute_capability in (None, "8.6")
+def machine_of(name: str, data: bytes) -> Machine | None:
+    """What is said of a machine of which this one file is all there is."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        try:
+            return detect(RecordedSource(Path(folder)))
+        except NotFoundError:
+            return None
+
+
+def figures(value: object, place: str = "") -> Iterator[tuple[str, object]]:
+    """Every known figure and name of an answer, with its place in it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in ("notes", "count", "unified"):
+                yield from figures(inner, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from figures(inner, f"{place}[]")
+    elif value not in (None, False):
+        yield place, value
+
+
+@cache
+def truth(name: str) -> frozenset[tuple[str, object]]:
+    machine = machine_of(name, WHOLE[name].encode())
+    assert machine is not None
+    return frozenset(figures(machine.to_json()))
+
+
+def assert_nothing_is_invented(name: str, data: bytes) -> None:
+    machine = machine_of(name, data)
+    if machine is not None:
+        assert set(figures(machine.to_json())) - truth(name) == set()
+        assert sum(card.count for card in machine.accelerators) <= 1
+
+
+# One value of a file: a word, a number with its unit, or what stands between two marks.
+VALUE = re.compile(r"(?<=[:>,]) *[^\n:<>,|]+|(?<![A-Z] )\b(?<!\.)\d[\d.]*(?:MiB| MiB| kB)?")
+WORTHLESS = (
+    "", "N/A", "[N/A]", "[Not Supported]", "[Insufficient Permissions]", "ERR!", "nan", "-1", "null", "\0\0\0",
+    "9" * 30, "9" * 5000, "1" + "0" * 18, "0x" + "f" * 15, "-5 MiB", "1e9", "\u0663\u0663", "\ufffd\ufffd",
+)  # fmt: skip
+CHECKED = sorted(WHOLE)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(name=st.sampled_from(CHECKED), worthless=st.sampled_from(WORTHLESS), data=st.data())
+def test_a_value_that_says_nothing_leads_to_no_figure(name: str, worthless: str, data: st.DataObject) -> None:
+    values = list(VALUE.finditer(WHOLE[name]))
+    value = data.draw(st.sampled_from(values))
+    text = WHOLE[name][: value.start()] + worthless + WHOLE[name][value.end() :]
+    assert_nothing_is_invented(name, text.encode("utf-8", "surrogatepass"))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(name=st.sampled_from(CHECKED), data=st.data())
+def test_a_line_that_is_missing_leads_to_no_figure(name: str, data: st.DataObject) -> None:
+    lines = WHOLE[name].splitlines(keepends=True)
+    gone = data.draw(st.sets(st.integers(0, len(lines) - 1), min_size=1, max_size=3))
+    left = "".join(line for i, line in enumerate(lines) if i not in gone)
+    assert_nothing_is_invented(name, left.encode())
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(name=st.sampled_from(CHECKED), noise=st.binary(min_size=1, max_size=400), data=st.data())
+def test_noise_after_a_cut_leads_to_no_figure(name: str, noise: bytes, data: st.DataObject) -> None:
+    whole = WHOLE[name].encode()
+    end = data.draw(st.integers(0, len(whole)))
+    # Digits and letters would continue a value, which nobody could tell from a longer one.
+    foreign = bytes(byte | 0x80 for byte in noise)
+    assert_nothing_is_invented(name, whole[:end] + foreign)
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_wherever_a_file_is_cut_every_figure_is_right_or_unknown(name: str) -> None:
+    whole = WHOLE[name].encode()
+    for end in range(len(whole)):
+        assert_nothing_is_invented(name, whole[:end])
+
+
+@pytest.mark.parametrize("size", [1, 4096, 1024 * 1024])
+@pytest.mark.parametrize("name", ["cpuinfo", "nvidia-smi.txt", "q.xml", "rocm.json", "proc/self/cgroup"])
+def test_a_file_of_nothing_but_noise(name: str, size: int) -> None:
+    for noise in (b"\0", b"\xff", b"9", b"{", b"<", b"0-9,", b"a\n"):
+        machine = machine_of(name, (noise * size)[:size])
+        assert machine is None or set(figures(machine.to_json())) <= {(".os", "linux")}

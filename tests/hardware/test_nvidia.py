@@ -161,6 +161,114 @@ def test_the_table_cuts_names_short_and_those_are_no_names(look: Look) -> None:
     assert {card.driver for card in machine.accelerators} == {"526.98"}
 
 
+QUERY = """\
+==============NVSMI LOG==============
+
+Driver Version                                         : 550.54.15
+CUDA Version                                           : 12.4
+
+Attached GPUs                                          : 2
+GPU 00000000:07:00.0
+    Product Name                                       : NVIDIA A100-SXM4-40GB
+    Product Architecture                               : Ampere
+    MIG Mode
+        Current                                        : Enabled
+        Pending                                        : Enabled
+    MIG Device
+        Index                                          : 0
+        Device Attributes
+            Shared
+                Multiprocessor count                   : 42
+        FB Memory Usage
+            Total                                      : 19968 MiB
+            Free                                       : 19000 MiB
+        BAR1 Memory Usage
+            Total                                      : 32767 MiB
+    Driver Model
+        Current                                        : N/A
+    FB Memory Usage
+        Total                                          : 40960 MiB
+        Free                                           : 40000 MiB
+    BAR1 Memory Usage
+        Total                                          : 65536 MiB
+    Processes                                          : None
+
+GPU 00000000:08:00.0
+    Product Name                                       : NVIDIA A100-SXM4-40GB
+    MIG Mode
+        Current                                        : Disabled
+    FB Memory Usage
+        Total                                          : N/A
+"""
+
+
+def test_the_long_text(look: Look) -> None:
+    first, second = look({"nvidia-smi-q.txt": QUERY}).accelerators
+    assert (first.name, first.arch, first.driver) == ("NVIDIA A100-SXM4-40GB", "Ampere", "550.54.15")
+    assert (first.memory_bytes, first.memory_free_bytes) == (40960 * MIB, 40000 * MIB)
+    assert first.mig == ({"memory_bytes": 19968 * MIB, "memory_free_bytes": 19000 * MIB, "multiprocessors": 42},)
+    assert (second.memory_bytes, second.mig, second.compute_capability) == (None, None, "8.0")
+
+
+def test_the_list_of_cards(look: Look) -> None:
+    text = (
+        "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-0)\n"
+        "  MIG 3g.20gb     Device  0: (UUID: MIG-0)\n  MIG 3g.20gb     Device  1: (UUID: MIG-1)\n"
+        "GPU 1: NVIDIA L4 (UUID: GPU-1)\n"
+    )
+    first, second = look({"any.txt": text}).accelerators
+    assert (first.name, len(first.mig or ()), first.process_memory_bytes) == ("NVIDIA A100-SXM4-40GB", 2, None)
+    assert (second.name, second.mig, second.driver) == ("NVIDIA L4", None, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NVIDIA-SMI version  : 590.48.01\nNVML version        : 590.48\nDRIVER version      : 590.48.01\n",
+        "NVIDIA-SMI version  : 610.10\nDRIVER version      : Deprecated, see KMD version\nKMD version : 590.48.01\n",
+    ],
+)
+def test_the_version_alone(look: Look, text: str) -> None:
+    (card,) = look({"any.txt": text}).accelerators
+    assert (card.name, card.driver, card.memory_bytes) == (None, "590.48.01", None)
+
+
+def test_one_output_fills_in_what_another_lacks(look: Look) -> None:
+    files = {
+        "q.csv": "0, NVIDIA L4, 550.54.15, 8.9\n",
+        "q.xml": xml(gpu("NVIDIA L4", architecture="Ada Lovelace"), driver="550.54.15"),
+    }
+    (card,) = look(files).accelerators
+    assert (card.memory_bytes, card.memory_free_bytes, card.arch) == (40960 * MIB, 40000 * MIB, "Ada Lovelace")
+
+
+def test_outputs_about_different_cards_are_not_mixed(look: Look) -> None:
+    (card,) = look({"q.csv": "0, NVIDIA L4, 550.54.15, 8.9\n", "q.xml": xml(gpu("NVIDIA A10G"))}).accelerators
+    assert (card.name, card.memory_bytes) == ("NVIDIA L4", None)
+
+
+def test_a_mig_card_of_which_only_the_mode_is_known_promises_no_memory(look: Look) -> None:
+    csv = "\n".join([HEADER, row(0, "NVIDIA A100-SXM4-40GB", "40960 MiB", "40000 MiB", "8.0", "Enabled")])
+    machine = look({"q.csv": csv})
+    assert machine.accelerators[0].process_memory_bytes is None
+    assert any("MIG" in note for note in machine.notes)
+
+
+@pytest.mark.parametrize(("tool", "driver", "wsl"), [
+    ("525.60.02", "526.98", True), ("526.98", "526.98", False), ("550.54.15", "550.54", False),
+    ("595.80", "595.80", False),
+])  # fmt: skip
+def test_the_table_of_wsl_has_two_numbers(look: Look, tool: str, driver: str, wsl: bool) -> None:
+    text = (
+        f"| NVIDIA-SMI {tool}    Driver Version: {driver}    CUDA Version: 12.0 |\n"
+        "|   0  NVIDIA L4          On  | 00000000:04:00.0 Off |                    0 |\n"
+        "| N/A   35C    P0    25W / 250W |      8MiB / 23034MiB |      0%      Default |\n"
+    )
+    machine = look({"nvidia-smi.txt": text})
+    assert (machine.wsl, machine.os) == (wsl, "linux")
+    assert [card.driver for card in machine.accelerators] == [driver]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

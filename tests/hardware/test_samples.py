@@ -1,8 +1,12 @@
-"""Recordings of real machines, where they lie beside the checkout, against what is known of each."""
+"""Recordings of real machines against what is known of each: those in the folder SCAFFOLD_HARDWARE_SAMPLES names.
+
+The folder holds one recording a machine, and a ``manifest.jsonl`` that says line by line what a right answer is.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -10,15 +14,17 @@ from typing import Any
 
 import pytest
 
+from scaffold.errors import NotFoundError
 from scaffold.hardware.detect import detect
 from scaffold.hardware.machine import Machine
+from scaffold.hardware.record import record
 from scaffold.hardware.recording import RecordedSource
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "hardware-samples"
+SAMPLES = Path(os.environ.get("SCAFFOLD_HARDWARE_SAMPLES", ""))
 MANIFEST = SAMPLES / "manifest.jsonl"
 MIB = 1024**2
 
-pytestmark = pytest.mark.skipif(not MANIFEST.exists(), reason=f"no recordings of real machines in {SAMPLES}")
+pytestmark = pytest.mark.skipif(not MANIFEST.exists(), reason="SCAFFOLD_HARDWARE_SAMPLES names no folder of recordings")
 
 
 def expectations() -> dict[str, dict[str, Any]]:
@@ -54,6 +60,11 @@ def test_system_and_processor(name: str) -> None:
         ("logical_cores", found.cpu.logical_cores),
         ("physical_cores", found.cpu.physical_cores),
         ("performance_cores", found.cpu.performance_cores),
+        ("sockets", found.cpu.sockets),
+        ("cores_per_socket", found.cpu.cores_per_socket),
+        ("threads_per_core", found.cpu.threads_per_core),
+        ("smt", found.cpu.threads_per_core),
+        ("cpu_cores_sum", found.cpu.logical_cores),
         ("memory_bytes", found.memory.total_bytes),
     ):
         if key in expected:
@@ -101,6 +112,34 @@ def test_nvidia(name: str) -> None:
             )
         if wanted.get("mig_mode") != "Enabled":
             assert card.mig is None
+
+
+@pytest.mark.parametrize("name", expectations())
+def test_any_of_the_files_alone_says_nothing_else(name: str, tmp_path: Path) -> None:
+    whole = machine(name)
+    files = [path for path in (SAMPLES / name).rglob("*") if path.is_file()]
+    if not 2 <= len(files) <= 20:
+        pytest.skip("one file, or a tree")
+    for number, file in enumerate(files):
+        folder = tmp_path / str(number) / file.relative_to(SAMPLES / name).parent
+        folder.mkdir(parents=True)
+        (folder / file.name).write_bytes(file.read_bytes())
+        try:
+            found = detect(RecordedSource(tmp_path / str(number)))
+        except NotFoundError:
+            continue
+        assert found.os in (None, whole.os)
+        assert found.cpu.logical_cores in (None, whole.cpu.logical_cores)
+        assert found.memory.total_bytes in (None, whole.memory.total_bytes)
+        for card, known in zip(found.accelerators, whole.accelerators, strict=False):
+            for figure in ("name", "memory_bytes", "memory_free_bytes", "compute_capability", "driver"):
+                assert getattr(card, figure) in (None, getattr(known, figure))
+
+
+@pytest.mark.parametrize("name", expectations())
+def test_a_recording_of_a_recording_gives_the_same_answer(name: str, tmp_path: Path) -> None:
+    assert record(tmp_path / "again", RecordedSource(SAMPLES / name))[0] == machine(name)
+    assert detect(RecordedSource(tmp_path / "again")) == machine(name)
 
 
 @pytest.mark.parametrize("name", of_vendor("amd"))

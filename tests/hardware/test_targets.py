@@ -55,7 +55,9 @@ def test_several_cards() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("rtx4090", "rtx-4090"), ("h10", "h100"), ("8xh10", "h100"), ("17xh100", "8xh100"), ("0xh100", "8xh100"),
-     ("2xcpu-8gb", "cpu-8gb"), ("2xm2-16gb", "m2-16gb"), ("", "colab-t4")],
+     ("2xcpu-8gb", "cpu-8gb"),
+     ("g5.xlage", "g5.xlarge"), ("h10x8", "h100"), ("2xg5.xlarge", "g5.xlarge"), ("2xm2-16gb", "m2-16gb"),
+     ("", "colab-t4")],
 )  # fmt: skip
 def test_an_unknown_target_names_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UsageError) as error:
@@ -63,8 +65,44 @@ def test_an_unknown_target_names_the_nearest(name: str, hint: str) -> None:
     assert hint in (error.value.hint or "")
 
 
+@pytest.mark.parametrize("name", targets.instances())
+def test_a_clouds_instance_is_a_whole_machine(name: str) -> None:
+    machine = targets.load(name)
+    (card,) = machine.accelerators
+    assert machine.usable_memory_bytes
+    assert (machine.cpu.physical_cores or 0) <= (machine.cpu.logical_cores or 0)
+    assert 1 <= card.count <= 16
+    assert card.memory_bytes
+    assert choose(machine).build == ("rocm" if card.vendor == "amd" else "cuda")
+    assert name in targets.title(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "count", "memory_gib", "cores"),
+    [
+        ("g5.xlarge", "NVIDIA A10G", 1, 16, 4),
+        ("g5.48xlarge", "NVIDIA A10G", 8, 768, 192),
+        ("P5.48xlarge", "NVIDIA H100 80GB HBM3", 8, 2048, 192),
+        ("a2-highgpu-1g", "NVIDIA A100-SXM4-40GB", 1, 85, 12),
+        ("standard_nc24ads_a100_v4", "NVIDIA A100-SXM4-80GB", 1, 220, 24),
+        ("Standard_ND96isr_MI300X_v5", "AMD Instinct MI300X", 8, 1850, 96),
+        ("gpu_8x_h100_sxm5", "NVIDIA H100 80GB HBM3", 8, 1800, 208),
+    ],
+)
+def test_instances_by_name(name: str, card: str, count: int, memory_gib: int, cores: int) -> None:
+    machine = targets.load(name)
+    assert [(row.name, row.count) for row in machine.accelerators] == [(card, count)]
+    assert (machine.memory.total_bytes, machine.cpu.logical_cores) == (memory_gib * 1024**3, cores)
+
+
+@pytest.mark.parametrize("name", ["8xh100", "8 x h100", "8×H100", "h100x8", "h100:8", "8*h100"])
+def test_eight_cards_as_people_write_them(name: str) -> None:
+    assert targets.load(name) == targets.load("8xh100")
+    assert targets.load(name).accelerators[0].count == 8
+
+
 def test_loading_a_target_reads_nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    targets.load("h100")  # the data file itself is read once
+    targets.load("g5.xlarge")  # the data files themselves are read once
 
     def refuse(*args: Any, **more: Any) -> Any:
         raise AssertionError(f"a target looked at this machine: {args}")
