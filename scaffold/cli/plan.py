@@ -42,18 +42,21 @@ def settings_from(chosen: tuple[str, ...]) -> dict[str, str]:
 @click.argument("template")
 @target_options
 @set_option
+@click.option("--explain", is_flag=True, help="Show the arithmetic behind the memory estimate.")
 @output_options
 @click.pass_obj
-def command(output: Output, template: str, target: str, recording: Path | None, chosen: tuple[str, ...]) -> None:
+def command(
+    output: Output, template: str, target: str, recording: Path | None, chosen: tuple[str, ...], explain: bool
+) -> None:
     """Show the settings for a template on this machine, and why."""
     from scaffold.projects.plan import make_plan
     from scaffold.projects.template import load_template
 
     plan = make_plan(load_template(template), machine_for(target, recording), target, settings_from(chosen))
-    output.emit(plan.to_json(), lambda: _show(output, plan))
+    output.emit(plan.to_json(), lambda: _show(output, plan, explain=explain))
 
 
-def _show(output: Output, plan: Plan) -> None:
+def _show(output: Output, plan: Plan, *, explain: bool) -> None:
     from scaffold.hardware.machine import gigabytes
 
     output.line(f"{plan.template} on {plan.machine_summary}", style="bold")
@@ -71,6 +74,12 @@ def _show(output: Output, plan: Plan) -> None:
     if estimated and available:
         output.line()
         output.line(f"Training takes about {gigabytes(estimated)} of {gigabytes(available)} that it may use.")
+    if explain:
+        output.heading("Memory of one training step, when it is fullest")
+        rows = [(part, f"{size / 1024**2:,.0f} MB", how) for part, size, how in plan.explanation]
+        output.table(("part", "size", "how"), rows, ("bold", "cyan", "dim"))
+        if not rows:
+            output.line("This starter keeps its data in memory and little else: there is nothing to compute.")
     for note in plan.notes:
         output.note(note)
     output.next_steps([f"scaffold new {plan.template} my-{plan.template}"])

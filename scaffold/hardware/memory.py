@@ -1,22 +1,66 @@
-"""How much memory a model takes to train, from its dimensions. All sizes in bytes.
+"""How much memory a transformer takes to train and to generate, from its dimensions. All sizes in bytes.
 
-Sources: Korthikanti et al. 2022 (arXiv 2205.05198) for activations per layer, adapted to PyTorch's fused attention,
-which keeps no attention matrix; AdamW keeps weights, gradients and two moments in fp32 (16 bytes a parameter, also
-under autocast). Logits are kept in the compute precision and once more in fp32, with their gradient.
+What autograd keeps was counted tensor by tensor in the starters' own models, and `benchmarks/memory.py` compares the
+sums with measured peaks. Korthikanti et al. 2022 (arXiv 2205.05198) count the same way. AdamW keeps a weight, its
+gradient and two moments in fp32, 16 bytes, also under autocast, which adds a 16-bit copy of each matrix.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+MIB = 1024**2
 GIB = 1024**3
-STATE_BYTES = 16  # fp32 weight, gradient and AdamW's two moments
-# Activations of one transformer layer per token and unit of width, at a feed-forward of 4 × the width, with dropout.
-_LAYER_BYTES = {"fp32": 72, "bf16": 38, "fp16": 38}
-_CROSS_ATTENTION = 0.4  # what a decoder layer's cross-attention adds, as a share of a layer
-_CHECKPOINT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}  # only a layer's input is kept
-# A process holds Python, torch and its libraries; on a GPU also the CUDA context (0.3 to 0.8 GiB).
-PROCESS_BYTES = {"cpu": int(0.6 * GIB), "mps": int(0.8 * GIB), "cuda": int(0.8 * GIB), "xpu": int(0.8 * GIB)}
+_FULL = 4  # bytes of an fp32 number
+_COMPUTE = {"fp32": 4, "bf16": 2, "fp16": 2}
+_LOGITS = 12  # the loss keeps log-probabilities and makes two gradients of their size, all in fp32
+# A process holds Python, torch and its libraries, measured on a CPU after its first update: 0.33 GiB, with transformers
+# 0.4. A GPU needs the CUDA context as well (general knowledge: 0.3 to 0.8 GiB).
+PROCESS_BYTES = {"cpu": int(0.4 * GIB), "mps": int(0.6 * GIB), "cuda": int(0.8 * GIB), "xpu": int(0.8 * GIB)}
+# What the allocator holds without use, as a share of everything but the logits (blocks as large as theirs go back at
+# once). glibc's heap was measured at 0.15 to 0.5 of it; with checkpointing the starters make it give back every block.
+# Caching allocators on a GPU round blocks up (general knowledge: 5 % and more).
+_RESERVE_SHARE = {"cpu": 0.38, "mps": 0.05, "cuda": 0.05, "xpu": 0.05}
+_RESERVE_SHARE_TRIMMED = 0.02
+_RESERVE_BYTES = {"cpu": 4 * MIB, "mps": 64 * MIB, "cuda": 64 * MIB, "xpu": 64 * MIB}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Attributes:
+        device: cpu, cuda, mps or xpu.
+        precision: fp32, bf16 or fp16 (the latter two by autocast).
+        checkpointing: recompute each layer's inner values in the backward pass.
+        accumulating: several micro-batches make one update, so gradients are there from the first to the last.
+        fused_attention: attention never writes out its length × length matrices.
+    """
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    checkpointing: bool = False
+    accumulating: bool = False
+    fused_attention: bool = True
+
+
+@dataclass(frozen=True)
+class Step:
+    """The memory of one training step at its fullest moment, part by part."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    casts: int
+    activations: int
+    logits: int
+    reserve: int
+
+    @property
+    def total(self) -> int:
+        """All parts together, without the process itself."""
+        return sum(self.__dict__.values())
 
 
 @dataclass(frozen=True)
@@ -30,6 +74,11 @@ class Shape:
         feedforward: inner width.
         vocabulary: number of tokens.
         length: tokens in a sequence.
+        heads: attention heads.
+        dropout: share of values switched off; 0 keeps no masks.
+        tied: the output head shares the embedding's weights.
+        inner_copies: values of inner width that a decoder-only layer keeps: gelu's input and output; 5 where gelu is
+            composed of single steps ("gelu_new").
     """
 
     width: int
@@ -38,25 +87,109 @@ class Shape:
     feedforward: int
     vocabulary: int
     length: int
+    heads: int = 1
+    dropout: float = 0.0
+    tied: bool = True
+    inner_copies: int = 2
 
-    @property
+    @cached_property
     def parameters(self) -> int:
-        """Weights, with the output head tied to the embedding."""
+        """All weights. A decoder-only model learns its positions, an encoder-decoder computes them."""
         d, ff = self.width, self.feedforward
         attention = 4 * d * d + 4 * d
         block = attention + 2 * d * ff + ff + d + 4 * d
         cross = (attention + 2 * d) if self.encoder_layers else 0
         layers = self.encoder_layers * block + self.decoder_layers * (block + cross)
-        return layers + (self.vocabulary + self.length) * d
+        norms = 4 * d if self.encoder_layers else 2 * d
+        tables = self.vocabulary * (1 if self.tied else 2) + (0 if self.encoder_layers else self.length)
+        return layers + norms + tables * d
 
-    def training_bytes(self, batch: int, precision: str, *, checkpointing: bool) -> int:
-        """Peak memory of one training step with `batch` sequences, without the process itself."""
-        tokens = batch * self.length
-        layer = tokens * self.width * _LAYER_BYTES[precision] * (0.5 + 0.125 * self.feedforward / self.width)
-        cross = layer * _CROSS_ATTENTION if self.encoder_layers else 0
-        layers = self.encoder_layers + self.decoder_layers
-        activations = self.encoder_layers * layer + self.decoder_layers * (layer + cross)
-        if checkpointing:
-            activations = layers * tokens * self.width * _CHECKPOINT_BYTES[precision] + layer + cross
-        logits = tokens * self.vocabulary * (12 if precision == "fp32" else 10)
-        return int(self.parameters * STATE_BYTES + activations + logits)
+    def step(self, batch: int, run: Training) -> Step:
+        """Memory of one update with `batch` sequences at a time, at the fuller of its two peaks.
+
+        The first is the loss: all activations are kept, and gradients only if earlier micro-batches left theirs. The
+        second is the end of the backward pass: all gradients are there, and one layer's activations.
+        """
+        weights, tokens = _FULL * self.parameters, batch * self.length
+        casts = 0 if run.precision == "fp32" else 2 * (self.parameters - self._uncast)
+        loss = tokens * _LOGITS * self.vocabulary
+        layers = self._kept(run)
+        widest = max(layers)
+        working = self._working(run)
+        at_work = tokens * (widest + working if run.checkpointing else working)
+        if run.checkpointing:
+            kept = tokens * (len(layers) * _FULL * self.width + self._ends(run))
+            casts = casts if casts > tokens * 2 * self.vocabulary else 0  # dropped before the loss goes back
+        else:
+            kept = tokens * (sum(layers) + self._ends(run))
+        first = casts + kept + max(loss, at_work) + (weights if run.accumulating else 0)
+        last = weights + tokens * (widest + working) + _FULL * self.vocabulary * self.width
+        if last > first:
+            gradients, activations, logits, casts = weights, last - weights, 0, 0
+        else:
+            gradients = weights if run.accumulating else 0
+            logits = loss if loss >= at_work else 0
+            activations = kept + (0 if logits else at_work)
+        used = 3 * weights + gradients + casts + activations + logits
+        trimmed = run.device == "cpu" and run.checkpointing
+        share = _RESERVE_SHARE_TRIMMED if trimmed else _RESERVE_SHARE[run.device]
+        reserve = _RESERVE_BYTES[run.device] + int((used - logits) * share)
+        return Step(weights, gradients, 2 * weights, casts, activations, logits, reserve)
+
+    def cache_bytes(self, batch: int, precision: str) -> int:
+        """Keys and values of every layer while `batch` texts of full length are generated."""
+        return 2 * self.decoder_layers * self.width * self.length * batch * _COMPUTE[precision]
+
+    def generation_bytes(self, batch: int, precision: str) -> int:
+        """Generating: fp32 weights, the cache, and the scores of one position twice."""
+        scores = 2 * batch * self.vocabulary * _FULL
+        return _FULL * self.parameters + self.cache_bytes(batch, precision) + scores
+
+    @property
+    def _uncast(self) -> int:
+        return 0 if self.encoder_layers else self.length * self.width
+
+    def _kept(self, run: Training) -> list[int]:
+        """Bytes that each layer keeps for the backward pass, per token."""
+        c, d, ff = _COMPUTE[run.precision], self.width, self.feedforward
+        mask = 0 if not self.dropout else (c if run.device in ("cpu", "mps") else 1)
+        exact = c if run.fused_attention else _FULL  # unfused attention computes in fp32
+        norm = (_FULL + c) * d  # its input, and its output as the next matrix reads it
+        matrices = self._matrices(run)
+        matrices = self._matrices(run)
+        if not self.encoder_layers:
+            block = 2 * norm + (3 * exact + c) * d + matrices + self.inner_copies * c * ff + 2 * mask * d
+            return [block] * self.decoder_layers
+        # nn.MultiheadAttention copies what comes out of its projections. The fused kernel's result is copied as well;
+        # without it, query and key are kept scaled, beside the projections (or all three in fp32 instead of them).
+        own = 5 * c if run.fused_attention else (6 * c if c == _FULL else 3 * _FULL + c)
+        other = 5 * c if run.fused_attention or c == _FULL else 3 * _FULL + c
+        feedforward = c * ff + ((mask + c) * ff if self.dropout else 0)
+        encoder = 2 * norm + own * d + matrices + feedforward + 2 * mask * d
+        cross = norm + (other + c) * d + matrices + mask * d
+        return [encoder] * self.encoder_layers + [encoder + cross] * self.decoder_layers
+
+    def _matrices(self, run: Training) -> int:
+        """Attention matrices that one attention keeps per token: weights, and with dropout mask and product."""
+        if run.fused_attention:
+            return 0
+        mask = 4 if run.device in ("cpu", "mps") else 1
+        return self.heads * self.length * (_FULL + (mask + _FULL if self.dropout else 0))
+
+    def _ends(self, run: Training) -> int:
+        """Per token: what the final norms keep, and the masks after the embedding."""
+        c, d = _COMPUTE[run.precision], self.width
+        mask = 0 if not self.dropout else (_FULL if run.device in ("cpu", "mps") else 1)
+        stacks = 2 if self.encoder_layers else 1
+        return stacks * (_FULL + mask) * d + c * d + (_FULL * d if self.encoder_layers else 0)
+
+    def _working(self, run: Training) -> int:
+        """Per token: the gradients that a layer's backward pass holds beside what the layer keeps.
+
+        First those of the feed-forward part; when attention's turn comes, what that part kept is free again.
+        """
+        c, d, ff = _COMPUTE[run.precision], self.width, self.feedforward
+        first = 2 * _FULL * d + c * ff
+        matrices = 0 if run.fused_attention else _FULL * self.heads * self.length
+        second = matrices + 4 * _FULL * d - (_FULL + c) * d - 2 * c * ff
+        return max(first, second)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -38,11 +38,29 @@ def choose(machine: Machine) -> TorchBuild:
     refusal = _refusal(machine)
     if refusal:
         return TorchBuild("none", None, None, _data()["requirement"], f"no torch wheel will work: {refusal}")
+    without: list[TorchBuild] = []
     for vendor, decide in (("nvidia", _cuda), ("apple", _mps), ("amd", _rocm), ("intel", _xpu)):
         cards = [card for card in machine.accelerators if card.vendor == vendor]
-        if cards:
-            return decide(machine, cards)
-    return _cpu(machine, "no GPU was found that torch can use")
+        if not cards:
+            continue
+        decision = decide(machine, cards)
+        if decision.build != "cpu":
+            reasons = [decision.reason, *(f"not used: {refused.reason}" for refused in without)]
+            return replace(decision, reason="; ".join(reasons))
+        without.append(decision)
+    return without[0] if without else _cpu(machine, "no GPU was found that torch can use")
+
+
+def served(machine: Machine, torch: TorchBuild) -> Accelerator | None:
+    """The card that a process on this build trains on: the largest one the build has code for."""
+    vendor = {"cuda": "nvidia", "rocm": "amd", "xpu": "intel", "mps": "apple"}.get(torch.build)
+    cards = [card for card in machine.accelerators if card.vendor == vendor]
+    if torch.build == "cuda":
+        build = next((build for build in _data()["cuda"] if build["index"] == torch.index), None)
+        cards = [card for card in cards if build is None or _runs_on(machine, build, card)]
+    elif torch.build == "rocm":
+        cards = [card for card in cards if card.arch in _data()["rocm"]["gfx"]]
+    return replace(machine, accelerators=tuple(cards)).primary
 
 
 def version(text: str | None) -> Version | None:
@@ -153,14 +171,18 @@ def _cuda(machine: Machine, cards: list[Accelerator]) -> TorchBuild:
 def _first_build(machine: Machine, cards: list[Accelerator]) -> dict[str, Any] | None:
     """The first build whose driver floor every card meets and that has code for every card."""
     builds: list[dict[str, Any]] = _data()["cuda"]
-    if all(card.driver is None for card in cards):
+    if all(version(card.driver) is None for card in cards):
         # Nothing says that the driver is a new one, so the build that asks least of it comes first.
         builds = sorted(builds, key=lambda build: ("requirement" in build, version(_floor(machine, build))))
     for build in builds:
-        drivers_fit = not any(_below(version(card.driver), _floor(machine, build)) for card in cards)
-        if drivers_fit and all(_has_code_for(machine, build, _capability(card)) for card in cards):
+        if all(_runs_on(machine, build, card) for card in cards):
             return build
     return None
+
+
+def _runs_on(machine: Machine, build: dict[str, Any], card: Accelerator) -> bool:
+    too_old = _below(version(card.driver), _floor(machine, build))
+    return not too_old and _has_code_for(machine, build, _capability(card))
 
 
 def _floor(machine: Machine, build: dict[str, Any]) -> str:
@@ -186,7 +208,7 @@ def _why(machine: Machine, build: dict[str, Any], card: Accelerator) -> str:
     index, floor = build["index"], _floor(machine, build)
     name = card.name or "the NVIDIA GPU"
     where = " (Windows' own, seen from WSL)" if machine.wsl else ""
-    driver = f"this is {card.driver}{where}" if card.driver else "which driver it has is not known"
+    driver = f"this is {card.driver}{where}" if version(card.driver) else "which driver it has is not known"
     reason = f"{name}: {index} asks for driver {floor} or newer, and {driver}"
     if card.compute_capability is None:
         return f"{reason}; the card's compute capability is not known"

@@ -67,6 +67,7 @@ def train_until_stopped(run: Run, seconds: float | None = None) -> bool:
     print(run.describe(), flush=True)
     with StopRequest() as request:
         run.train(lambda: request.requested, seconds)
+    print(run.memory_report())
     if run.step < run.recipe.steps:
         print(f"\nstopped and saved at step {run.step} of {run.recipe.steps}")
         print(f"go on with: python train.py --resume --name {run.folder.name}")

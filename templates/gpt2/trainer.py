@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
 from data import Blocks, encode, read_documents, split_tail, validation_blocks
 from generate import continue_prompts
+from memory import Shape, Training
 from models import new_model, save_pretrained, train_tokenizer
+from peak import PeakMemory, return_blocks_at_once, training_on
 from runtime import (
     Device,
     Metrics,
@@ -86,12 +88,21 @@ def set_dropout(model: nn.Module, share: float) -> None:
             module.p = share
 
 
-def training_bytes(model: Any, blocks: int, length: int) -> int:
-    """Rough memory for one micro-batch: weights, gradients, Adam's two moments, activations, and the logits twice."""
+def training_bytes(model: Any, blocks: int, length: int, training: Training, dropout: float) -> int:
+    """Memory of an update with `blocks` blocks of `length` tokens at a time (memory.py has the sums)."""
     config = model.config
-    weights = sum(weight.numel() for weight in model.parameters())
-    activations = config.num_hidden_layers * config.hidden_size * 20
-    return 4 * (4 * weights + blocks * length * (activations + 2 * config.vocab_size))
+    shape = Shape(
+        width=config.hidden_size,
+        encoder_layers=0,
+        decoder_layers=config.num_hidden_layers,
+        feedforward=getattr(config, "n_inner", None) or 4 * config.hidden_size,
+        vocabulary=config.vocab_size,
+        length=length,
+        heads=config.num_attention_heads,
+        dropout=dropout,
+        inner_copies=5 if getattr(config, "activation_function", "") == "gelu_new" else 2,
+    )
+    return shape.step(blocks, training).total
 
 
 class Run:
@@ -130,11 +141,14 @@ class Run:
     def _prepare_model(self, train: TrainConfig) -> None:
         machine = self.config.machine
         self.dev = choose_device(machine.device, machine.precision, tf32=machine.tf32, compile=machine.compile)
+        loaded = sum(weight.nbytes for weight in self.model.parameters())
+        self.memory = PeakMemory(self.dev.device, already=loaded)
         self.model.to(self.dev.device)
         self.model.train()
         set_dropout(self.model, train.dropout)
         if machine.checkpointing:
             self.model.activation_checkpointing_enable()
+            return_blocks_at_once()
         self.forward = torch.compile(self.model) if self.dev.compile else self.model
         self.optimizer = make_optimizer(self.model, self.recipe.learning_rate, train.weight_decay)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -152,9 +166,19 @@ class Run:
         self.blocks = Blocks(tokens, self.length, effective, train.seed)
         self.validation = validation_blocks(kept, self.length, VALIDATION_BLOCKS)
         self.opening = " ".join(held_out[0].split()[:5])
-        self.micro_batch = fit_micro_batch(
-            effective, train.batch_size, lambda n: training_bytes(self.model, n, self.length), self.dev
+        self.micro_batch = fit_micro_batch(effective, train.batch_size, self.training_bytes, self.dev)
+
+    def training_bytes(self, micro: int) -> int:
+        """Predicted memory of an update with `micro` blocks at a time."""
+        dropout, machine = self.config.train.dropout, self.config.machine
+        training = training_on(
+            self.dev, dropout, checkpointing=machine.checkpointing, accumulating=micro < self.blocks.size
         )
+        return training_bytes(self.model, micro, self.length, training, dropout)
+
+    def memory_report(self) -> str:
+        """What training took, beside what was predicted."""
+        return self.memory.report(self.training_bytes(self.micro_batch))
 
     @property
     def description(self) -> dict[str, Any]:
@@ -212,6 +236,7 @@ class Run:
                 progress.update(self.step, loss.item(), tokens, seconds_left=left)
                 tokens = 0
             if self.step % every == 0 or ending:
+                self.memory.stop()
                 if not stop() or self.best == math.inf:  # Ctrl-C: somebody wants to go, but not empty-handed
                     progress.say(self.evaluate())
                 self.save()

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from config import ModelConfig
 from data import BOS, EOS, PAD
+from memory import Shape, Training
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
@@ -112,14 +113,18 @@ class Translator(nn.Module):
         for layer in (*self.transformer.encoder.layers, *self.transformer.decoder.layers):
             layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
 
-    def training_bytes(self, batch: int, length: int) -> int:
-        """A rough upper estimate of the memory that one update takes with `batch` pairs of `length` symbols.
-
-        Weights, gradients and two Adam moments take 16 bytes per weight. What a layer keeps for the backward pass was
-        measured in fp32 with dropout; a decoder layer, with its two attentions, keeps half as much again.
-        """
+    def training_bytes(self, batch: int, length: int, training: Training) -> int:
+        """Memory of one update with `batch` pairs of `length` symbols at a time (memory.py has the sums)."""
         config = self.config
-        weights = sum(weight.numel() for weight in self.parameters())
-        layers = config.encoder_layers + 1.5 * config.decoder_layers
-        kept = layers * (22 * config.d_model + 3 * config.feedforward + 4 * config.heads * length)
-        return int(16 * weights + 4 * batch * length * (kept + 3 * self.head.out_features))
+        shape = Shape(
+            width=config.d_model,
+            encoder_layers=config.encoder_layers,
+            decoder_layers=config.decoder_layers,
+            feedforward=config.feedforward,
+            vocabulary=self.head.out_features,
+            length=length,
+            heads=config.heads,
+            dropout=config.dropout,
+            tied=config.tied_head,
+        )
+        return shape.step(batch, training).total

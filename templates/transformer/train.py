@@ -19,6 +19,7 @@ from config import Config, TrainConfig, read_config
 from data import PAD, BucketSampler, Vocabulary, encode_pairs, load_pairs, split_pairs, training_batches
 from evaluate import METRIC_NAMES, load_translator, report, score, translate, validation_loss
 from model import Translator
+from peak import PeakMemory, return_blocks_at_once, training_on
 from runtime import (
     Device,
     Metrics,
@@ -81,6 +82,7 @@ class Trainer:
     config: Config
     dev: Device
     micro_batch: int
+    longest: int = 0  # symbols of the longest sentence so far: it decides how much memory an update takes
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.model, self.config.train)
@@ -106,6 +108,7 @@ class Trainer:
 
     def update(self, source: Tensor, target: Tensor) -> Tensor:
         """One step down the gradient; returns the loss before it. Out of memory, it goes on with smaller parts."""
+        self.longest = max(self.longest, source.shape[1], target.shape[1] - 1)
         try:
             loss = self.gradients(source, target)
         except torch.OutOfMemoryError:
@@ -139,6 +142,7 @@ class Run:
         self.validation_data = encode_pairs(self.validation, self.vocabulary, config.model.max_length)
         if not self.train_data or not self.validation_data:
             raise UserError(f"every pair is longer than model.max_length ({config.model.max_length})")
+        self.memory = PeakMemory(self.dev.device)
         self.trainer = self._trainer()
         self.describe = {"model": dataclasses.asdict(config.model), "vocabulary": self.vocabulary.describe()}
         self.step, self.best = 0, (-math.inf, -math.inf)
@@ -152,11 +156,27 @@ class Run:
         longest = max(max(len(source), len(target)) for source, target in self.train_data)
         if config.machine.checkpointing:
             model.recompute_activations()
+            return_blocks_at_once()
         if dev.compile:
             model.compile(dynamic=True)
         effective = config.train.batch_size * config.train.grad_accumulation
-        micro = fit_micro_batch(effective, config.train.batch_size, lambda n: model.training_bytes(n, longest), dev)
+        micro = fit_micro_batch(
+            effective, config.train.batch_size, lambda n: self.training_bytes(model, n, longest), dev
+        )
         return Trainer(model, config, dev, micro)
+
+    def training_bytes(self, model: Translator, micro: int, length: int) -> int:
+        """Predicted memory of an update with `micro` pairs of `length` symbols at a time."""
+        train, checkpointing = self.config.train, self.config.machine.checkpointing
+        accumulating = micro < train.batch_size * train.grad_accumulation
+        dropout = self.config.model.dropout
+        training = training_on(self.dev, dropout, checkpointing=checkpointing, accumulating=accumulating)
+        return model.training_bytes(micro, length, training)
+
+    def memory_report(self) -> str:
+        """What training took, beside what was predicted for the longest batch that came."""
+        trainer = self.trainer
+        return self.memory.report(self.training_bytes(trainer.model, trainer.micro_batch, trainer.longest))
 
     def _resume(self) -> None:
         _, extra = read_checkpoint(self.folder / "last")
@@ -188,6 +208,7 @@ class Run:
                 progress.update(self.step, loss.item(), symbols, seconds_left=left)
                 symbols = 0
             if self.step % config.evaluate_every == 0 or ending:
+                self.memory.stop()
                 self.save("last")
                 if not interrupted or self.best[0] < 0:  # somebody who presses Ctrl-C wants to go, but not empty-handed
                     progress.say(self.evaluate())
@@ -259,6 +280,7 @@ def main() -> int:
     print(describe(run), flush=True)
     with StopRequest() as request:
         run.train(lambda: request.requested, options.max_seconds)
+    print(run.memory_report())
     resume = "python train.py --resume" + (f" --steps {options.steps}" if options.steps else "")
     if request.requested:
         print(f"\nstopped and saved at step {run.step}; go on with: {resume}")

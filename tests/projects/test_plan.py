@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from scaffold.errors import ScaffoldError, UsageError
-from scaffold.hardware.machine import GIB, Cpu, Machine, Memory
+from scaffold.hardware.machine import GIB, Accelerator, Cpu, Machine, Memory
 from scaffold.hardware.memory import Shape
 from scaffold.hardware.targets import load
 from scaffold.projects.plan import make_plan
-from scaffold.projects.template import Template
+from scaffold.projects.template import Template, load_template
 
 _LAPTOP = Machine(
     os="linux",
@@ -62,9 +63,69 @@ def test_the_effective_batch_is_kept_when_memory_is_short(small: Template) -> No
             assert memory["estimated_bytes"] <= memory["available_bytes"] + GIB
 
 
-def test_what_is_free_at_the_moment_changes_nothing(small: Template) -> None:
+def test_what_is_free_at_the_moment_makes_a_note_and_nothing_else(small: Template) -> None:
     full = replace(_LAPTOP, memory=replace(_LAPTOP.memory, available_bytes=GIB // 4), disk_free_bytes=5)
-    assert make_plan(small, full) == make_plan(small, _LAPTOP)
+    plan = make_plan(small, full)
+    assert replace(plan, notes=()) == make_plan(small, _LAPTOP)
+    assert "free at the moment" in plan.notes[0]
+
+
+def test_the_note_says_what_would_fit_into_what_is_free(small: Template) -> None:
+    card = replace(load("rtx-4090").accelerators[0], memory_free_bytes=14 * GIB)
+    busy = replace(load("rtx-4090"), accelerators=(card,))
+    plan = make_plan(small, busy, chosen={"preset": "large"})
+    (note,) = plan.notes
+    found = re.search(r"14 GB is free at the moment: batch_size (\d+) would fit", note)
+    assert found
+    fitting = int(found[1])
+    assert 0 < fitting < plan.settings["batch_size"]
+    smaller = make_plan(small, busy, chosen={"preset": "large", "batch_size": str(fitting)})
+    assert smaller.notes == ()
+
+
+def test_the_card_that_counts_is_the_one_the_build_runs_on(small: Template) -> None:
+    old = Accelerator("nvidia", "K80", memory_bytes=24 * GIB, compute_capability="3.7", driver="580.65.06")
+    new = Accelerator("nvidia", "A2000", memory_bytes=6 * GIB, compute_capability="8.6", driver="580.65.06")
+    plan = make_plan(small, replace(_LAPTOP, accelerators=(old, new)))
+    assert plan.settings["precision"] == "bf16"
+    assert (plan.memory["available_bytes"] or 0) < 6 * GIB
+
+
+def test_the_parts_add_up_to_the_estimate(small: Template) -> None:
+    for target, preset in (("cpu-8gb", "tiny"), ("colab-t4", "large"), ("h100", "large"), ("m2-16gb", "tiny")):
+        plan = make_plan(small, load(target), target, {"preset": preset})
+        parts = sum(size for part, size, _ in plan.explanation if part != "KV cache")
+        assert parts == plan.memory["estimated_bytes"], target
+
+
+@pytest.mark.parametrize("target", ["cpu-4gb", "colab-t4", "rtx-3060", "arc-b580", "m2-16gb", "mi300x", "rx-7900xtx"])
+@pytest.mark.parametrize("name", ["transformer", "gpt2"])
+def test_what_a_starter_is_planned_to_take_fits_the_target(name: str, target: str) -> None:
+    template = load_template(name)
+    plan = make_plan(template, load(target), target)
+    assert plan.notes == ()
+    assert (plan.memory["estimated_bytes"] or 0) <= (plan.memory["available_bytes"] or 0)
+    effective = template.presets[plan.settings["preset"]]["effective_batch"]
+    assert plan.settings["batch_size"] * plan.settings["grad_accumulation"] == effective
+
+
+def test_the_batch_that_is_said_to_fit_does_fit_and_the_next_step_does_not(small: Template) -> None:
+    with pytest.raises(UsageError) as error:
+        make_plan(small, load("rtx-3060"), chosen={"preset": "large", "batch_size": "256"})
+    fitting = int(str(error.value).split("; ")[1].split()[0])
+    plan = make_plan(small, load("rtx-3060"), chosen={"preset": "large", "batch_size": str(fitting)})
+    assert plan.settings["batch_size"] == fitting
+    more = fitting + (8 if fitting >= 8 else 1)
+    with pytest.raises(UsageError):
+        make_plan(small, load("rtx-3060"), chosen={"preset": "large", "batch_size": str(more)})
+
+
+def test_dropout_on_a_cpu_costs_the_attention_matrices(small: Template) -> None:
+    chosen = {"preset": "large", "batch_size": "32", "checkpointing": "false"}
+    big = replace(_LAPTOP, memory=Memory(total_bytes=512 * GIB))
+    with_dropout = replace(small, presets={name: {**values, "dropout": 0.1} for name, values in small.presets.items()})
+    plain, dropped = (make_plan(template, big, chosen=chosen) for template in (small, with_dropout))
+    assert (dropped.memory["estimated_bytes"] or 0) > 1.3 * (plain.memory["estimated_bytes"] or 0)
 
 
 def test_a_memory_limit_counts(small: Template) -> None:
@@ -108,7 +169,7 @@ def test_a_wrong_setting_is_wrong_usage(small: Template, key: str, value: str, r
 
 
 def test_a_batch_that_cannot_fit_is_told_with_what_fits(small: Template) -> None:
-    with pytest.raises(UsageError, match=r"batch_size 256 needs [\d.]+ GB of [\d.]+ GB; \d+ fits"):
+    with pytest.raises(UsageError, match=r"batch_size 256 needs [\d.]+ GB of [\d.]+ GB free; \d+ fits"):
         make_plan(small, load("rtx-3060"), "rtx-3060", {"preset": "large", "batch_size": "256"})
 
 
@@ -124,6 +185,6 @@ def test_an_unknown_machine_still_gets_a_plan(small: Template) -> None:
 
 
 def test_parameters_are_torchs_own_count() -> None:
-    # nn.Transformer(512, 8, 6, 6, 2048) has 44,140,544 parameters with its two final norms of 1,024 each.
+    # nn.Transformer(512, 8, 6, 6, 2048) has 44,140,544 parameters.
     shape = Shape(width=512, encoder_layers=6, decoder_layers=6, feedforward=2048, vocabulary=0, length=0)
-    assert shape.parameters == 44_140_544 - 2 * 1024
+    assert shape.parameters == 44_140_544
