@@ -81,14 +81,14 @@ class Repositories(LocalRepositories):
         options += [] if full else ["--depth=1"]
         if ref is not None and is_commit(ref):
             # A commit by its id needs no history: this costs what a shallow clone of a branch costs.
-            self.command(["init", "--quiet", "--template="], [str(into)], what=url)
+            self.command(["init", "--quiet", "--template="], [str(into.absolute())], what=url)
             self.command(["remote", "add"], ["origin", url], folder=into, what=url)
             self._fetch(url, into, [f"+{ref}:{_WANTED}"], shallow=not full, on_progress=on_progress)
             self.command(["checkout", "--detach", "--quiet", _WANTED], folder=into, what=url)
         else:
             # `--branch=` takes whatever follows as its value, and the ref was checked.
             options += [] if ref is None else [f"--branch={check_ref(ref)}"]
-            self.command(options, [url, str(into)], what=url, seconds=seconds, on_progress=on_progress)
+            self.command(options, [url, str(into.absolute())], what=url, seconds=seconds, on_progress=on_progress)
         commit = self.head_commit(into)
         if commit is None:
             raise ScaffoldError(f"{url} has no commits", hint="there is nothing to bring yet")

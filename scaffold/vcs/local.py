@@ -121,7 +121,7 @@ class LocalRepositories:
     def init_and_commit(self, folder: Path, message: str) -> str:
         """As the function of that name."""
         what = str(folder)
-        self.command(["init", "--quiet", "--template="], [what], what=what)
+        self.command(["init", "--quiet", "--template="], [str(folder.absolute())], what=what)
         self.command(["add", "--all"], ["."], folder=folder, what=what)
         known = all(self.answer(folder, "var", f"GIT_{role}_IDENT") for role in ("AUTHOR", "COMMITTER"))
         options = ["commit", "--quiet", "--no-verify", "--no-gpg-sign", f"--message={message}"]

@@ -100,7 +100,7 @@ class Runner:
 
         Args:
             options: the command and its options; nothing that came from outside stands alone here.
-            operands: what follows `--`.
+            operands: what follows `--`; paths are absolute.
             folder: the repository to work in.
             seconds: the longest it may take.
             on_progress: called with what the command counts on its stderr.
@@ -140,10 +140,10 @@ class Runner:
     ) -> Popen[bytes]:
         git = _gitpython()
         added = {**self._environment, **extra, **(configured(config, self._environment) if config else {})}
-        place: list[str] = []
+        # Never where the user stands: git would obey the configuration of a repository there.
+        place = ["-C", str((folder or Path(os.sep)).absolute())]
         if folder is not None:
             # Without a ceiling a damaged clone would make git act on the repository around it.
-            place = ["-C", str(folder.absolute())]
             added["GIT_CEILING_DIRECTORIES"] = str(folder.absolute().parent)
         with self._lock:
             if self.stopped.is_set():

@@ -218,3 +218,44 @@ def test_two_hundred_thousand_files(server: GitServer, scaffold: Call, in_tmp: P
     assert sum(1 for path in folder.glob("*/*") if ".git" not in path.parts) == 200_000
     assert git(folder, "status", "--porcelain") == ""
     assert leftovers(in_tmp) == []
+
+
+@posix
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "credential.helper=!{script}",
+        "url.{other}/.insteadOf={server}/",
+        "http.proxy={other}",
+        "alias.ls-remote=!{script}",
+        "pager.ls-remote={script}",
+        "core.askPass={script}",
+    ],
+)
+def test_where_one_stands_does_not_matter(
+    server: GitServer,
+    scaffold: Call,
+    in_tmp: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+) -> None:
+    """A repository around the working directory has its say only about itself."""
+    server.add("a/one")
+    around, sentinel, script = in_tmp / "around", in_tmp / "sentinel", in_tmp / "script"
+    script.write_text(f"#!/bin/sh\ntouch '{sentinel}'\n")
+    script.chmod(0o755)
+    around.mkdir()
+    git(around, "init", "--quiet")
+    monkeypatch.chdir(around)
+    with serve(tmp_path_factory.mktemp("other")) as other:
+        other.add("a/one")
+        key, _, value = setting.format(script=script, other=other.url, server=server.url).partition("=")
+        git(around, "config", key, value)
+        for arguments in ([], ["--full"], ["--ref", "main"]):
+            assert scaffold("clone", "a/one", *arguments).code == 0
+        server.faults["a/one"] = Fault(token="secret")
+        assert scaffold("clone", "a/one").code == 3
+        assert other.requests == []
+    assert not sentinel.exists()
+    assert (around / "references/a/one/README.md").exists()
