@@ -41,6 +41,8 @@ terminal there are no colours, no progress bars and no questions.
 | `SCAFFOLD_RAW_URL` | where lists' files come from; default `https://raw.githubusercontent.com` |
 | `GITHUB_SERVER_URL` | where `owner/name` is cloned from; default `https://github.com` |
 | `SCAFFOLD_ALLOWED_HOSTS` | further hosts you trust to clone from, separated by commas |
+| `SCAFFOLD_TARGET` | the machine to generate for, as `--target` names it |
+| `SCAFFOLD_HARDWARE` | what to take as given of the machine, as `--with`, with commas between |
 | `SCAFFOLD_HOME` | the folder for scaffold's own files; default is the platform's cache folder |
 | `SCAFFOLD_CATALOG` | another catalog than the one that ships with scaffold |
 | `NO_COLOR` | any value: no colours |

@@ -62,7 +62,8 @@ def cpuinfo(source: Source) -> list[Block]:
                 block.setdefault(key.strip(), value.strip())
         if block and text.endswith(paragraph) and not text.endswith("\n"):
             _distrust_end(block)
-        if integer(block.get("processor")) is not None:
+        # One that lost its number still counts as one: without it the others would look like all there are.
+        if integer(block.get("processor")) is not None or {"BogoMIPS", "bogomips"} & block.keys():
             blocks.append(block)
     return blocks
 
@@ -155,7 +156,7 @@ def _kfd_cores(source: Source) -> int | None:
 
 def _is_whole(blocks: list[Block]) -> bool:
     """Whether these are all processors, not the first few of them as in a shortened recording."""
-    if blocks[-1].keys() != blocks[0].keys() or [integer(block["processor"]) for block in blocks] != [
+    if blocks[-1].keys() != blocks[0].keys() or [integer(block.get("processor")) for block in blocks] != [
         *range(len(blocks))
     ]:
         return False

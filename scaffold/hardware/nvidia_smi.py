@@ -117,7 +117,8 @@ def _from_shapes(values: list[str]) -> Card:
 def _without_cut_end(text: str, rows: list[list[str]]) -> list[list[str]]:
     """The rows, without a last name or number that may go on: nvidia-smi ends its last line."""
     last = rows[-1][-1]
-    if text.endswith("\n") or not (last.isdecimal() or _NAME.fullmatch(last)):
+    may_go_on = last.isdecimal() or _NAME.fullmatch(last) or re.fullmatch(r"\d{3,4}\.\d+(?:\.\d)?", last, re.ASCII)
+    if text.endswith("\n") or not may_go_on:
         return rows
     return [*rows[:-1], rows[-1][:-1]]
 
