@@ -7,13 +7,11 @@ old card with a new driver, any Intel graphics adapter, and WSL, where the drive
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from scaffold.hardware.machine import Accelerator, Machine
+from scaffold.hardware.tables import table
 
 Build = Literal["cpu", "cuda", "rocm", "xpu", "mps", "none"]
 Version = tuple[int, ...]
@@ -76,9 +74,8 @@ def runs_code_for(device: Version, kernel: Version) -> bool:
     return device[0] == kernel[0] and device[1] >= kernel[1]
 
 
-@cache
 def _data() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    return table("torch_build")
 
 
 def normal_arch(arch: str | None) -> str | None:
