@@ -160,8 +160,8 @@ class Shape:
         if not self.encoder_layers:
             block = 2 * norm + (3 * exact + c) * d + matrices + self.inner_copies * c * ff + 2 * mask * d
             return [block] * self.decoder_layers
-        # nn.MultiheadAttention copies what comes out of its projections. Unfused attention keeps query and key scaled as
-        # well, beside the projections (or all three in fp32 instead of them).
+        # nn.MultiheadAttention copies what comes out of its projections. Unfused attention keeps query and key scaled
+        # as well, beside the projections (or all three in fp32 instead of them).
         own = 4 * c if run.fused_attention else (6 * c if c == _FULL else 3 * _FULL + c)
         other = 4 * c if run.fused_attention else (5 * c if c == _FULL else 3 * _FULL + c)
         feedforward = c * ff + ((mask + c) * ff if self.dropout else 0)
