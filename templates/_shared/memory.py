@@ -21,7 +21,7 @@ PROCESS_BYTES = {"cpu": int(0.4 * GIB), "mps": int(0.6 * GIB), "cuda": int(0.8 *
 # What the allocator holds without use, as a share of everything but the logits (blocks as large as theirs go back at
 # once). glibc's heap was measured at 0.15 to 0.5 of it; with checkpointing the starters make it give back every block.
 # Caching allocators on a GPU round blocks up (general knowledge: 5 % and more).
-_RESERVE_SHARE = {"cpu": 0.38, "mps": 0.05, "cuda": 0.05, "xpu": 0.05}
+_RESERVE_SHARE = {"cpu": 0.35, "mps": 0.05, "cuda": 0.05, "xpu": 0.05}
 _RESERVE_SHARE_TRIMMED = 0.02
 _RESERVE_BYTES = {"cpu": 4 * MIB, "mps": 64 * MIB, "cuda": 64 * MIB, "xpu": 64 * MIB}
 
@@ -160,10 +160,10 @@ class Shape:
         if not self.encoder_layers:
             block = 2 * norm + (3 * exact + c) * d + matrices + self.inner_copies * c * ff + 2 * mask * d
             return [block] * self.decoder_layers
-        # nn.MultiheadAttention copies what comes out of its projections. The fused kernel's result is copied as well;
-        # without it, query and key are kept scaled, beside the projections (or all three in fp32 instead of them).
-        own = 5 * c if run.fused_attention else (6 * c if c == _FULL else 3 * _FULL + c)
-        other = 5 * c if run.fused_attention or c == _FULL else 3 * _FULL + c
+        # nn.MultiheadAttention copies what comes out of its projections. Unfused attention keeps query and key scaled
+        # as well, beside the projections (or all three in fp32 instead of them).
+        own = 4 * c if run.fused_attention else (6 * c if c == _FULL else 3 * _FULL + c)
+        other = 4 * c if run.fused_attention else (5 * c if c == _FULL else 3 * _FULL + c)
         feedforward = c * ff + ((mask + c) * ff if self.dropout else 0)
         encoder = 2 * norm + own * d + matrices + feedforward + 2 * mask * d
         cross = norm + (other + c) * d + matrices + mask * d

@@ -1,0 +1,113 @@
+"""The memory formulas: against the weights and kept tensors of the starters' real models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scaffold.hardware.memory import Shape, Training
+
+REPOSITORY = Path(__file__).parents[2]
+# Prints what a real model has and keeps: the number of its weights, and the bytes that autograd keeps in its layers.
+_COUNT = """
+import json, sys
+name, dropout, precision = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+sys.path[:0] = [f"templates/{name}", "templates/_shared"]
+import torch
+if name == "transformer":
+    from config import ModelConfig
+    from model import Translator
+    from train import summed_loss
+    model = Translator(ModelConfig(d_model=64, heads=4, encoder_layers=2, decoder_layers=2, feedforward=256,
+        dropout=dropout, max_length=48, norm_first=True, positions="sinusoidal", tied_head=True), 100).train()
+    source, target = torch.randint(4, 100, (8, 48)), torch.randint(4, 100, (8, 49))
+    loss = lambda: summed_loss(model, source, target, 0.0)
+else:
+    from transformers import GPT2Config, GPT2LMHeadModel
+    from trainer import language_loss, set_dropout
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=100, n_positions=48, n_embd=64, n_layer=4, n_head=4, bos_token_id=0,
+        eos_token_id=0, activation_function="gelu_new" if name == "gelu_new" else "gelu_pytorch_tanh")).train()
+    set_dropout(model, dropout)
+    blocks = torch.randint(0, 100, (8, 48))
+    loss = lambda: language_loss(model, blocks)
+own = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+kept = {}
+def keep(tensor):
+    storage = tensor.untyped_storage()
+    kept[storage.data_ptr()] = storage
+    return tensor
+with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+        result = loss()
+weights = sum(weight.numel() for weight in model.parameters())
+print(json.dumps([weights, sum(storage.nbytes() for key, storage in kept.items() if key not in own)]))
+"""
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("name", ["transformer", "gpt2"])
+def test_the_formula_counts_what_the_real_model_keeps(name: str, dropout: float, precision: str) -> None:
+    command = [sys.executable, "-c", _COUNT, name, str(dropout), precision]
+    output = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    weights, kept = json.loads(output)
+    shape = Shape(64, 2 if name == "transformer" else 0, 2 if name == "transformer" else 4, 256, 100, 48, 4, dropout)
+    assert shape.parameters == weights
+    training = Training("cpu", precision, fused_attention=not dropout)
+    tokens = 8 * 48
+    casts = 0 if precision == "fp32" else 2 * weights
+    predicted = tokens * (sum(shape._kept(training)) + shape._ends(training) + 4 * 100) + casts
+    assert predicted == pytest.approx(kept, rel=0.04)
+
+
+def test_a_project_has_the_same_formulas() -> None:
+    # A project stands alone, so it gets a copy; this keeps the copy from going its own way.
+    mine = (REPOSITORY / "scaffold" / "hardware" / "memory.py").read_bytes()
+    assert (REPOSITORY / "templates" / "_shared" / "memory.py").read_bytes() == mine
+
+
+GPT2 = Shape(768, 0, 12, 3072, 50257, 1024, 12)
+
+
+def test_gpt2_has_the_weights_that_everybody_knows() -> None:
+    assert GPT2.parameters == 124_439_808
+
+
+def test_the_cache_of_one_text() -> None:
+    assert GPT2.cache_bytes(1, "fp16") == 2 * 12 * 768 * 1024 * 2
+    assert GPT2.generation_bytes(1, "fp32") > 4 * GPT2.parameters + GPT2.cache_bytes(1, "fp32")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recomputing_saves_and_more_sequences_cost(precision: str) -> None:
+    def total(batch: int, *, checkpointing: bool) -> int:
+        return GPT2.step(batch, Training("cuda", precision, checkpointing)).total
+
+    assert total(8, checkpointing=True) < 0.75 * total(8, checkpointing=False)
+    sizes = [total(batch, checkpointing=False) for batch in (1, 2, 4, 8, 16)]
+    assert sizes == sorted(sizes)
+
+
+def test_accumulating_keeps_the_gradients_beside_the_activations() -> None:
+    alone, several = (GPT2.step(8, Training("cuda", accumulating=several)) for several in (False, True))
+    assert several.gradients == 4 * GPT2.parameters
+    assert several.total - alone.total >= 4 * GPT2.parameters
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process its peak")
+@pytest.mark.parametrize("row", [0, 4, 7, 10])
+def test_predicted_is_near_the_measured_peak(row: int) -> None:
+    program = f"""
+from benchmarks.memory import CONFIGURATIONS, predict, run_child
+row = CONFIGURATIONS[{row}]
+print(predict(row, exact=True) / run_child(row, exact=True))
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    assert float(output) == pytest.approx(1, abs=0.10)
