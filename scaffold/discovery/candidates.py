@@ -49,19 +49,31 @@ def _serving(connection: sqlite3.Connection, tasks: Sequence[str], first: int, l
 
 def expression(concept: Concept) -> str:
     """A concept for FTS5: any of its wordings. Quoted, so that no operator can slip in."""
-    phrases = [_phrase(wording) for wording in concept.wordings[:_WORDINGS]]
-    words = concept.typed.split()
-    if len(words) > 1 and not concept.wordings[0].is_cjk:
+    wordings = concept.wordings[:_WORDINGS]
+    texts = _least([wording.text for wording in wordings if not wording.is_cjk] + list(concept.rare))
+    phrases = [_text(text) for text in texts] + [_phrase(wording) for wording in wordings if wording.is_cjk]
+    words = concept.typed.casefold().split()
+    if len(words) > 1 and not concept.wordings[0].is_cjk and not set(words) & set(texts):
         phrases.append("(" + " AND ".join(_word(word) for word in words) + ")")
-    phrases += [_word(word) for word in concept.rare]
     return " OR ".join(phrases)
 
 
+def _least(texts: Sequence[str]) -> list[str]:
+    """The texts without those that hold another one: what holds them holds that, and each costs a look-up."""
+    kept: list[str] = []
+    for text in sorted(dict.fromkeys(texts), key=len):
+        if not any(f" {shorter} " in f" {text} " for shorter in kept):
+            kept.append(text)
+    return kept
+
+
 def _phrase(wording: Wording) -> str:
-    if wording.is_cjk:
-        pairs = bigrams(wording.text)
-        return f'cjk : "{" ".join(pairs)}"' if pairs else f'"{wording.text}" *'
-    before, _, last = wording.text.rpartition(" ")
+    pairs = bigrams(wording.text)
+    return f'cjk : "{" ".join(pairs)}"' if pairs else f'"{wording.text}" *'
+
+
+def _text(text: str) -> str:
+    before, _, last = text.rpartition(" ")
     return _word(last, f"{before} " if before else "")
 
 
