@@ -63,10 +63,10 @@ def test_each_fold_fits_its_own_preprocessing(config: Config, monkeypatch: pytes
         return fit_transform(self, rows, *args, **options)
 
     monkeypatch.setattr(ColumnTransformer, "fit_transform", spy)
-    cv = folds("classification", config.train)
+    cv = folds("classification", y, None, config.train)
     models = candidates("classification", columns, rows, config.train)
     compare(models, X, y, cv, "accuracy", 1, lambda name, score: None)
-    expected = [X.iloc[learn] for _ in models for learn, _ in cv.split(X, y)]
+    expected = [X.iloc[learn] for _ in models for learn, _ in cv]
     assert len(seen) == len(expected)
     for got, wanted in zip(seen, expected, strict=True):
         pd.testing.assert_frame_equal(got, wanted)
