@@ -126,7 +126,7 @@ def test_parquet_is_read_like_the_same_table_in_csv(tmp_path: Path) -> None:
             "kind": pd.Categorical(["x", "y", None]),
             "yes": pd.array([True, None, False], dtype="boolean"),
             "day": pd.to_datetime(["2024-01-05", None, "2024-01-07"]),
-            "moment": pd.to_datetime(["2024-01-05 01:00+09:00", None, "2024-01-07 12:30:05+09:00"]),
+            "moment": pd.to_datetime(["2024-01-05 01:00:00+09:00", None, "2024-01-07 12:30:05+09:00"]),
             "price": [Decimal("1.50"), None, Decimal("2")],
             7: [b"\xff", None, b"ab"],
         }
