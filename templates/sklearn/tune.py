@@ -140,7 +140,7 @@ def write_config(source: Path, target: Path, config: Config, name: str, settings
     lines = source.read_text(encoding="utf-8-sig").splitlines()
     values = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
     new = {f"data.{key}": quoted(getattr(config.data, key)) for key in ("dataset", "path", "target", "group", "task")}
-    new |= {"model.name": quoted(name), "model.settings": f"{{ {values} }}" if values else "{}"}
+    new |= {"model.name": quoted(name), "model.settings": "{" + values + "}"}
     section = ""
     for at, line in enumerate(lines):
         key = line.split("=")[0].strip()

@@ -10,7 +10,7 @@ from conftest import write_csv
 
 from train import main
 
-NASTY = "a|b <script>\n# *x* `y` {{ z }}"
+NASTY = "a|b <script>\n# *x* `y` {z}"
 
 
 def test_the_card_of_a_rare_class(project: Path) -> None:
@@ -29,7 +29,7 @@ def test_the_card_of_a_rare_class(project: Path) -> None:
     assert "one is named when it is more probable" in text
     assert "test it on the newest rows" in text
     assert "rare: " in text
-    assert r"a\|b \<script\> \# \*x\* \`y\` \{\{ z \}\}" in text
+    assert r"a\|b \<script\> \# \*x\* \`y\` \{z\}" in text
     assert NASTY not in text
     assert "<script>" not in text
 

@@ -110,7 +110,9 @@ def test_customers_that_the_model_knows_flatter_it(project: Path) -> None:
         assert main(["--data", str(path), *arguments], project) == 0
         result = json.loads((project / "runs" / "customers" / "metrics.json").read_text("utf-8"))
         best = max(score["mean"] for name, score in result["cross_validation"].items() if name != "decision tree")
-        tested.append((result["test"]["accuracy"], best, any("customer_id looks like" in w for w in result["warnings"])))
+        tested.append(
+            (result["test"]["accuracy"], best, any("customer_id looks like" in w for w in result["warnings"]))
+        )
     assert min(tested[0][:2]) > 0.95
     assert tested[0][2]
     assert max(tested[1][:2]) < 0.75
