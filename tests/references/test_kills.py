@@ -35,7 +35,8 @@ def test_interrupted_only_complete_ones_stay(
     wait_until(lambda: server.trickling.is_set() and (in_tmp / "references/a/one").exists())
     process.send_signal(number)
     output = process.communicate(timeout=30)
-    assert process.returncode == 130, output
+    # Under `python -m` Python may end by the signal itself, for a shell 130 as well.
+    assert process.returncode in (130, -signal.SIGINT, -number), output
     assert [path.name for path in (in_tmp / "references/a").iterdir()] == ["one"]
     assert "a/one" in (in_tmp / "references.lock").read_text()
     assert "a/slow" not in (in_tmp / "references.lock").read_text()
