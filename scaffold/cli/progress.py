@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +15,8 @@ from scaffold.references.reference import Reference
 Progress = tuple[
     Callable[[str, str, int, int], None] | None, Callable[[Reference], None], Callable[[str, str, float], None]
 ]
+
+_REDRAWN_SECONDS = 0.1
 
 
 @contextlib.contextmanager
@@ -40,21 +44,36 @@ def progress(output: Output, total: int | None = 1) -> Iterator[Progress]:
 
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     columns = (TextColumn("{task.fields[repo]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Bars(*columns, console=console, transient=True) as bars:
+    # Threads report at will: two that draw at once leave half a bar on the screen, so one draws at a time.
+    drawing = threading.Lock()
+    with Bars(*columns, console=console, transient=True, auto_refresh=False) as bars:
         tasks: dict[str, Any] = {}
+        drawn = 0.0
         # From the beginning: a server may say nothing for a while.
         everything = bars.add_task("asking", total=total, repo="repositories")
+        bars.refresh()
 
         def on_progress(repo: str, phase: str, count: int, total: int) -> None:
-            if repo not in tasks:
-                tasks[repo] = bars.add_task(phase, repo=repo)
-            bars.update(everything, description="")
-            bars.update(tasks[repo], description=phase, completed=count, total=total)
+            nonlocal drawn
+            with drawing:
+                if repo not in tasks:
+                    tasks[repo] = bars.add_task(phase, repo=repo)
+                bars.update(everything, description="")
+                bars.update(tasks[repo], description=phase, completed=count, total=total)
+                if (now := time.monotonic()) - drawn > _REDRAWN_SECONDS:
+                    drawn = now
+                    bars.refresh()
 
         def on_done(reference: Reference) -> None:
-            if reference.repo in tasks:
-                bars.remove_task(tasks.pop(reference.repo))
-            bars.advance(everything)
-            console.print(clean(f"{reference.repo}: {reference.status}"))
+            with drawing:
+                if reference.repo in tasks:
+                    bars.remove_task(tasks.pop(reference.repo))
+                bars.advance(everything)
+                console.print(clean(f"{reference.repo}: {reference.status}"))
+                bars.refresh()
 
-        yield on_progress, on_done, lambda *words: console.print(clean(retrying(*words)))
+        def on_retry(repo: str, reason: str, pause: float) -> None:
+            with drawing:
+                console.print(clean(retrying(repo, reason, pause)))
+
+        yield on_progress, on_done, on_retry

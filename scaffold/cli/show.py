@@ -201,10 +201,11 @@ def _show_facts(output: Output, hit: Hit) -> None:
 
 
 def _next(output: Output, hit: Hit, templates: tuple[str, ...], first: list[str] | None = None) -> None:
-    commands = [*(first or []), f"scaffold clone {hit.repo}"]
+    commands = [*(first or []), *([] if _folder(hit).is_dir() else [f"scaffold clone {hit.repo}"])]
     if templates:
         commands.append(f"scaffold new {templates[0]} my-{templates[0]}")
-    output.next_steps(commands)
+    if commands:
+        output.next_steps(commands)
 
 
 def _readme(
