@@ -52,6 +52,7 @@ def render(
         "reasons": plan.reasons,
         "torch": dict(plan.torch.__dict__) if template.torch else None,
         "requires": list(template.requires),
+        "extras": {part: list(requirements) for part, requirements in template.extras.items()},
         "references": [dict(reference) for reference in references],
         "machine": {"summary": plan.machine_summary},
         "target": plan.target,
@@ -81,7 +82,8 @@ def slug(name: str) -> str:
 def _free_slug(name: str, template: Template) -> str:
     """The slug, made different from everything the project installs: uv refuses a project that needs its own name."""
     found = slug(name)
-    taken = {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in (*template.requires, "torch")}
+    needed = (*template.requires, *(requirement for part in template.extras.values() for requirement in part))
+    taken = {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in (*needed, "torch")}
     return f"{found}-project" if found in taken else found
 
 

@@ -36,6 +36,7 @@ class Template:
     Attributes:
         folder: where its files lie.
         requires: what the generated project needs besides torch.
+        extras: what only some parts of it need: name of the part → requirements.
         shared: files of `templates/_shared/` that the project gets as well.
         model: which memory formula the plan uses.
         presets: model sizes, smallest first.
@@ -53,6 +54,7 @@ class Template:
     needs: str
     torch: bool
     requires: tuple[str, ...]
+    extras: dict[str, tuple[str, ...]]
     shared: tuple[str, ...]
     model: Model
     presets: dict[str, dict[str, Any]]
@@ -128,6 +130,7 @@ def _read(folder: Path) -> Template:
             needs=data["needs"],
             torch=data["torch"],
             requires=tuple(data["requires"]),
+            extras={part: tuple(requirements) for part, requirements in data.get("extras", {}).items()},
             shared=tuple(data.get("shared", ())),
             model=data["model"],
             presets=data.get("presets", {}),

@@ -23,8 +23,8 @@ DATE_FORMATS = (
     *("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"),
 )
 BOOLEANS = {
-    **dict.fromkeys(("true", "yes", "y", "t", "예", "네", "참", "o"), 1.0),
-    **dict.fromkeys(("false", "no", "n", "f", "아니오", "아니요", "거짓", "x"), 0.0),
+    **dict.fromkeys(("true", "yes", "y", "t", "예", "네", "참", "o", "1"), 1.0),
+    **dict.fromkeys(("false", "no", "n", "f", "아니오", "아니요", "거짓", "x", "0"), 0.0),
 }
 # Thousands separators and decimal marks: 1,234.5 is style ".", 1.234,5 is style ",".
 THOUSANDS = {".": r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", ",": r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?"}
@@ -44,6 +44,11 @@ class Column:
     def features(self) -> list[str]:
         """The names of the features that this column becomes."""
         return [f"{self.name} ({part})" for part in ("day", "month", "weekday")] if self.kind == "date" else [self.name]
+
+    @property
+    def looks_like_id(self) -> bool:
+        """Whether the name is that of a number which stands for something, such as a customer."""
+        return self.kind in ("number", "many", "category") and bool(ID_NAME.search(self.name))
 
 
 def describe(table: pd.DataFrame, drop: Iterable[str] = (), keep: Iterable[str] = ()) -> tuple[list[Column], list[str]]:
@@ -71,6 +76,8 @@ def convert(table: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
     features: dict[str, pd.Series] = {}
     for column in columns:
         values = table[column.name]
+        if column.kind != "number":
+            values = as_text(values)  # in Parquet the same code may have been stored as a number
         if column.kind == "number":
             features[column.name] = to_number(values, column.style)
         elif column.kind == "boolean":
@@ -82,6 +89,15 @@ def convert(table: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
         else:
             features[column.name] = values.astype(object).where(values.notna(), np.nan)
     return pd.DataFrame(features, index=table.index)
+
+
+def as_text(values: pd.Series) -> pd.Series:
+    """Numbers as they would stand in a CSV file: 3 and not 3.0; text stays as it is."""
+    if not pd.api.types.is_numeric_dtype(values):
+        return values
+    known = values.dropna()
+    whole = known.astype("int64") if (known % 1 == 0).all() and known.abs().max() < 2**53 else known
+    return whole.astype(str).astype(object).reindex(values.index)
 
 
 def to_number(values: pd.Series, style: str = ".") -> pd.Series:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from settings import setting
 
 BUNDLED = ("breast_cancer", "wine", "digits", "iris", "diabetes")
+MODELS = ("auto", "logistic regression", "ridge regression", "SVM", "gradient boosting")
 TASKS = ("auto", "classification", "regression")
 
 
@@ -16,6 +17,7 @@ class DataSettings:
 
     path: str
     target: str
+    group: str
     encoding: str
     drop: list
     keep: list
@@ -29,9 +31,25 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
+class ModelSettings:
+    """Which model is trained, and its settings; python tune.py writes both."""
+
+    settings: dict
+    name: str = setting(choices=MODELS)
+
+    def __post_init__(self) -> None:
+        if self.settings and self.name == "auto":
+            raise ValueError("settings belong to one model: give its name as well")
+        for key, value in self.settings.items():
+            if type(value) not in (int, float) or not value > 0:
+                raise ValueError(f"settings.{key} must be a number above 0, not {value!r}")
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """How models are compared, tuned and tested."""
 
+    calibrate: bool
     metric: str = setting(choices=("auto", "accuracy", "balanced_accuracy", "f1_macro"))
     folds: int = setting(minimum=2, maximum=20)
     test_share: float = setting(minimum=0.05, maximum=0.5)
@@ -55,5 +73,6 @@ class Config:
     """The whole of config.toml."""
 
     data: DataSettings
+    model: ModelSettings
     train: TrainSettings
     machine: MachineSettings

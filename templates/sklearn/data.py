@@ -1,4 +1,4 @@
-"""The table to learn from: the user's CSV file or one of scikit-learn's real data sets, and what is to be predicted."""
+"""The table to learn from: the user's file or one of scikit-learn's real data sets, and what is to be predicted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn import datasets
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, train_test_split
 
-from columns import number_style, to_number
+from columns import as_text, number_style, to_number
 from config import Config, TrainSettings
 from settings import UserError
 from table import read_table
@@ -41,6 +41,7 @@ class Dataset:
     y: np.ndarray
     classes: list[str]
     notes: list[str]
+    groups: np.ndarray | None = None  # rows with the same number belong together
 
     @property
     def task(self) -> str:
@@ -66,6 +67,10 @@ def load_data(config: Config, folder: Path) -> Dataset:
         target = table.columns[-1]
         if config.data.path:
             notes.append(f"no target was given: taking the last column, {target}, of {', '.join(table.columns)}")
+    if config.data.group:
+        check_names([config.data.group], table.columns, "data.group")
+        if config.data.group == target:
+            raise UserError(f"data.group is the target, {target}: name a column that says which rows belong together")
     return with_target(name, table, target, config, notes)
 
 
@@ -77,14 +82,14 @@ def bundled(name: str) -> pd.DataFrame:
     return source.data.assign(**{BUNDLED_TARGETS[name]: target})
 
 
-def check_names(wanted: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Raise UserError, with the nearest names, if a wanted column is not among the known."""
+def check_names(wanted: Iterable[str], known: Iterable[str], what: str, kind: str = "column ") -> None:
+    """Raise UserError, with the nearest names, if a wanted name is not among the known."""
     known = list(known)
     missing = [name for name in wanted if name not in known]
     if missing:
         near = difflib.get_close_matches(missing[0], known, n=3, cutoff=0.4)
-        others = f"nearest: {', '.join(near)}" if near else f"the columns are: {', '.join(known[:30])}"
-        raise UserError(f"{what}: there is no column {', '.join(map(repr, missing))}; {others}")
+        others = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(known[:30])}"
+        raise UserError(f"{what}: there is no {kind}{', '.join(map(repr, missing))}; {others}")
 
 
 def with_target(name: str, table: pd.DataFrame, target: str, config: Config, notes: list[str]) -> Dataset:
@@ -99,14 +104,19 @@ def with_target(name: str, table: pd.DataFrame, target: str, config: Config, not
     if repeated and config.data.path:
         notes = [*notes, f"repeated rows: {repeated}; a copy on each side of the split flatters the result"]
     values, features = table[target], table.drop(columns=target)
+    group = config.data.group
+    # A row without a group belongs to no other: its own number, below zero.
+    groups = features.pop(group).factorize()[0] if group else np.full(len(table), -1)
+    groups = np.where(groups < 0, -1 - np.arange(len(groups)), groups)
     if choose_task(values, config.data.task) == "classification":
-        usable, classes, more = usable_classes(values.astype(str), target, config.train)
+        usable, classes, more = usable_classes(as_text(values), target, config.train)
         numbers = {label: number for number, label in enumerate(classes)}
-        y = values[usable].astype(str).map(numbers).to_numpy(dtype=int)
+        y = as_text(values)[usable].map(numbers).to_numpy(dtype=int)
     else:
         usable, y, more = usable_numbers(values, target, config.train)
         classes = []
-    return Dataset(name, features[usable].reset_index(drop=True), target, y, classes, [*notes, *more])
+    features = features[usable].reset_index(drop=True)
+    return Dataset(name, features, target, y, classes, [*notes, *more], groups[usable.to_numpy()] if group else None)
 
 
 def choose_task(values: pd.Series, wanted: str = "auto") -> str:
@@ -163,7 +173,26 @@ def usable_numbers(values: pd.Series, target: str, train: TrainSettings) -> tupl
 
 
 def split(data: Dataset, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers to learn from, and row numbers held out until the end, with the same mix of classes in both."""
+    """Row numbers to learn from, and row numbers held out until the end, with the same mix of classes in both.
+
+    Rows of one group stay together; then the share and the mix are only met as nearly as the groups allow.
+    """
     rows = np.arange(len(data.y))
-    learn, test = train_test_split(rows, test_size=share, random_state=seed, stratify=data.y if data.classes else None)
-    return np.sort(learn), test
+    if data.groups is None:
+        stratify = data.y if data.classes else None
+        learn, test = train_test_split(rows, test_size=share, random_state=seed, stratify=stratify)
+        return np.sort(learn), test
+    kind = StratifiedGroupKFold if data.classes else GroupKFold
+    parts = round(1 / share)
+    if len(np.unique(data.groups)) < parts:
+        raise UserError(f"{len(np.unique(data.groups))} groups are too few for a test of {share:g}: bring {parts}")
+    learn, test = next(kind(parts, shuffle=True, random_state=seed).split(rows, data.y, data.groups))
+    check_classes(data, learn, test)
+    return learn, test
+
+
+def check_classes(data: Dataset, *parts: np.ndarray) -> None:
+    """Raise UserError if a part of the rows lacks a class altogether, as happens when a class is in few groups."""
+    for number, label in enumerate(data.classes):
+        if not all((data.y[part] == number).any() for part in parts):
+            raise UserError(f"{label} is in too few groups to be in every part of the rows: leave data.group empty")

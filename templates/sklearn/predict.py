@@ -1,6 +1,6 @@
 """Predict with the trained model.
 
-`python predict.py FILE.csv` writes FILE.predictions.csv: your rows, the prediction, the probabilities.
+`python predict.py FILE.csv` writes FILE.predictions.csv: your rows, the prediction, the probabilities or the range.
 `python predict.py --example` shows some held-out rows with prediction and truth.
 """
 
@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator
 import store
 from columns import convert
 from data import check_names
+from model import decide
 from settings import UserError, main_guard
 from table import read_table
 
@@ -27,7 +28,10 @@ EXAMPLES = 8
 
 
 def predict(model: BaseEstimator, info: store.ModelInfo, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Predictions for each row of a table (with probabilities of the classes), and notes on what was peculiar.
+    """Predictions for each row of a table, and notes on what was peculiar.
+
+    With classes, the probability of each; with numbers, the range from low to high that holds the truth in 90 % of
+    the cases. Where classes are rare, the class named is not always the most probable one: see model.decide.
 
     Raises UserError if a column that the model needs is missing.
     """
@@ -38,9 +42,11 @@ def predict(model: BaseEstimator, info: store.ModelInfo, table: pd.DataFrame) ->
     features = convert(table, info.columns)
     notes = _peculiar(table, features, info)
     if info.task == "regression":
-        return pd.DataFrame({"prediction": model.predict(features)}, index=table.index), notes
+        value = model.predict(features)
+        columns = {"prediction": value, "low": value - info.margin, "high": value + info.margin}
+        return pd.DataFrame(columns, index=table.index), notes
     probabilities = model.predict_proba(features)
-    labels = np.array(info.classes, dtype=object)[model.predict(features)]
+    labels = np.array(info.classes, dtype=object)[decide(probabilities, np.array(info.weights))]
     columns = {f"probability of {label}": probabilities[:, i] for i, label in enumerate(info.classes)}
     return pd.DataFrame({"prediction": labels, **columns}, index=table.index), notes
 
@@ -60,20 +66,26 @@ def _peculiar(table: pd.DataFrame, features: pd.DataFrame, info: store.ModelInfo
 
 def show_examples(predictions: pd.DataFrame, truth: pd.Series) -> None:
     """Print predictions beside the true values."""
-    print(f"{'prediction':<24} {'probability':>11}   truth")
+    second = "90 % range" if "low" in predictions else "probability"
+    print(f"{'prediction':<24} {second:>20}   truth")
     for (_, row), true in zip(predictions.head(EXAMPLES).iterrows(), truth, strict=False):
-        if len(row) == 1:
-            print(f"{row['prediction']:<24.4g} {'':>11}   {true}")
+        if "low" in row:
+            mark = "" if row["low"] <= float(true) <= row["high"] else "   <- outside"
+            between = f"{row['low']:.4g} to {row['high']:.4g}"
+            print(f"{row['prediction']:<24.4g} {between:>20}   {true}{mark}")
         else:
             mark = "" if row["prediction"] == true else "   <- wrong"
-            print(f"{row['prediction']:<24} {row.iloc[1:].max():>11.3f}   {true}{mark}")
+            probability = row["probability of " + row["prediction"]]
+            print(f"{row['prediction']:<24} {probability:>20.3f}   {true}{mark}")
 
 
 def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     """Read the command line and predict."""
     parser = argparse.ArgumentParser(description="Predict with the trained model.")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("file", nargs="?", type=Path, help="a CSV file with the columns that the model was trained on")
+    source.add_argument(
+        "file", nargs="?", type=Path, help="a CSV or Parquet file with the columns that the model was trained on"
+    )
     source.add_argument("--example", action="store_true", help="show predictions for some held-out rows")
     parser.add_argument("--run", metavar="NAME", help="a folder in runs/ (default: the newest training)")
     parser.add_argument("--output", type=Path, help="where to write (default: FILE.predictions.csv beside FILE)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +18,100 @@ from sklearn import metrics
 from sklearn.base import BaseEstimator
 from sklearn.inspection import permutation_importance
 
+from model import decide
+from store import ModelInfo
+
 # Fonts with 한글 that come with Windows, macOS and Linux; any other font with the right glyphs is taken after these.
 FONTS = ("Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "NanumGothic", "Noto Sans CJK KR", "Noto Sans KR")
 SHOWN_FEATURES = 15
 SHOWN_CLASSES = 12  # up to here a confusion matrix has room for its numbers
 IMPORTANCE_ROWS = 300
+SCORES = {
+    "accuracy": metrics.accuracy_score,
+    "balanced_accuracy": metrics.balanced_accuracy_score,
+    "f1_macro": partial(metrics.f1_score, average="macro"),
+}
 
 
-def evaluate(model: BaseEstimator, X: pd.DataFrame, y: np.ndarray, task: str) -> dict[str, float]:
+def evaluate(model: BaseEstimator, X: pd.DataFrame, y: np.ndarray, info: ModelInfo) -> dict[str, float]:
     """The metrics of a fitted model on rows it has not seen."""
-    predicted = model.predict(X)
-    if task == "regression":
+    if info.task == "regression":
+        predicted = model.predict(X)
         return {
             "r2": float(metrics.r2_score(y, predicted)),
             "mae": float(metrics.mean_absolute_error(y, predicted)),
             "rmse": float(metrics.root_mean_squared_error(y, predicted)),
+            "within_margin": float((np.abs(y - predicted) <= info.margin).mean()),
         }
     probabilities = model.predict_proba(X)
+    predicted = decide(probabilities, np.array(info.weights))
     binary = probabilities.shape[1] == 2
     return {
-        "accuracy": float(metrics.accuracy_score(y, predicted)),
-        "balanced_accuracy": float(metrics.balanced_accuracy_score(y, predicted)),
-        "f1_macro": float(metrics.f1_score(y, predicted, average="macro")),
+        **{name: float(score(y, predicted)) for name, score in SCORES.items()},
         "roc_auc": float(metrics.roc_auc_score(y, probabilities[:, 1] if binary else probabilities, multi_class="ovr")),
+        "log_loss": float(metrics.log_loss(y, probabilities, labels=range(len(info.classes)))),
     }
 
 
+def per_class(y: np.ndarray, predicted: np.ndarray, classes: list[str]) -> list[dict[str, Any]]:
+    """For each class: of the rows called so, the share that is (precision); of those that are, the share found."""
+    precision, recall, _, rows = metrics.precision_recall_fscore_support(
+        y, predicted, labels=range(len(classes)), zero_division=0
+    )
+    return [
+        {"class": label, "precision": float(precision[i]), "recall": float(recall[i]), "rows": int(rows[i])}
+        for i, label in enumerate(classes)
+    ]
+
+
 def importances(
-    model: BaseEstimator, X: pd.DataFrame, y: np.ndarray, metric: str, seed: int, n_jobs: int
+    model: BaseEstimator, X: pd.DataFrame, y: np.ndarray, metric: str, info: ModelInfo, seed: int, n_jobs: int
 ) -> list[tuple[str, float, float]]:
     """How much the metric falls when one feature is shuffled: (feature, mean, standard deviation), largest first."""
+
+    def score(model: BaseEstimator, X: pd.DataFrame, y: np.ndarray) -> float:
+        if info.task == "regression":
+            return metrics.r2_score(y, model.predict(X))
+        return SCORES[metric](y, decide(model.predict_proba(X), np.array(info.weights)))
+
     rows = np.random.default_rng(seed).permutation(len(X))[:IMPORTANCE_ROWS]
     with parallel_config(backend="threading", n_jobs=n_jobs):
-        found = permutation_importance(model, X.iloc[rows], y[rows], scoring=metric, n_repeats=5, random_state=seed)
+        found = permutation_importance(model, X.iloc[rows], y[rows], scoring=score, n_repeats=5, random_state=seed)
     order = np.argsort(-found.importances_mean, kind="stable")
     return [(X.columns[i], float(found.importances_mean[i]), float(found.importances_std[i])) for i in order]
+
+
+def reliability(y: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """Rows in groups of like probability: what the model said on average, how often it was so, how many rows.
+
+    With two classes it is the probability of the second one, with more that of the class that is named.
+    """
+    if probabilities.shape[1] == 2:
+        said, came = probabilities[:, 1], y == 1
+    else:
+        said, came = probabilities.max(axis=1), y == probabilities.argmax(axis=1)
+    groups = np.array_split(np.argsort(said, kind="stable"), np.clip(len(y) // 25, 2, 10))
+    return pd.DataFrame([{"said": said[rows].mean(), "came": came[rows].mean(), "rows": len(rows)} for rows in groups])
+
+
+def plot_calibration(y: np.ndarray, probabilities: np.ndarray, classes: list[str], path: Path) -> list[str]:
+    """What the model said against what came: on the line, a probability means what it says."""
+    found = reliability(y, probabilities)
+    # The range in which the true share lies with 95 % (Wilson): with few rows it is wide, and says so.
+    z, n, share = 1.96, found.rows, found.came
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    (name,), font, notes = drawable([classes[1]] if len(classes) == 2 else ["the named class"])
+    with mpl.rc_context(font):
+        figure = Figure(figsize=(5.5, 5.2), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color="black", linewidth=1)
+        bars = np.maximum([share - centre + half, centre + half - share], 0)
+        axes.errorbar(found.said, share, yerr=bars, fmt="o", color="#4878a8", capsize=3)
+        axes.set(xlabel=f"probability of {shorten(name)} (each point: {n.max()} rows)", xlim=(-0.03, 1.03))
+        axes.set(ylabel="how often it was so", ylim=(-0.03, 1.03), title="Calibration (line: perfect; held-out rows)")
+        figure.savefig(path, dpi=120)
+    return notes
 
 
 def plot_importances(ranked: list[tuple[str, float, float]], metric: str, path: Path) -> list[str]:
@@ -93,7 +153,7 @@ def plot_confusion(y: np.ndarray, predicted: np.ndarray, classes: list[str], pat
     return notes
 
 
-def plot_residuals(y: np.ndarray, predicted: np.ndarray, target: str, path: Path) -> list[str]:
+def plot_residuals(y: np.ndarray, predicted: np.ndarray, target: str, margin: float, path: Path) -> list[str]:
     """Predicted against true values, and the error against the prediction: a good model leaves no pattern there."""
     (name,), font, notes = drawable([target])
     with mpl.rc_context(font):
@@ -105,9 +165,22 @@ def plot_residuals(y: np.ndarray, predicted: np.ndarray, target: str, path: Path
         left.set(xlabel=f"true {name}", ylabel=f"predicted {name}", title="Prediction (line: perfect)")
         right.scatter(predicted, y - predicted, s=14, alpha=0.6, color="#4878a8")
         right.axhline(0, color="black", linewidth=1)
+        right.axhspan(-margin, margin, color="#4878a8", alpha=0.12, label="90 % are expected here")
+        right.legend(loc="upper left")
         right.set(xlabel=f"predicted {name}", ylabel="true minus predicted", title="Residuals (held-out rows)")
         figure.savefig(path, dpi=120)
     return notes
+
+
+def figure(value: float) -> str:
+    """A number with the digits that say something: 0.123 and 12,345."""
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def shown(path: Path) -> str:
+    """A path as it can be typed here: relative where it lies below, quoted where it has blanks."""
+    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f'"{path}"' if " " in str(path) else str(path)
 
 
 def shorten(label: str, length: int = 32) -> str:

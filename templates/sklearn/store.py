@@ -28,17 +28,22 @@ TRUSTED = frozenset(
         "numpy.dtype",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
+        "sklearn.calibration._TemperatureScaling",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.model_selection._split.KFold",
-        "sklearn.model_selection._split.StratifiedKFold",
     }
 )
 MODEL, INFO, LATEST = "model.skops", "model.json", "latest.txt"
+LEVEL = 0.9
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model predicts, from which columns, and with which versions it was made."""
+    """What a model predicts, from which columns, and with which versions it was made.
+
+    `weights` is how much each class counts when one is chosen; a higher weight is named at a lower probability.
+    `margin` is how far from the truth a predicted number is in `LEVEL` of the cases.
+    """
 
     name: str
     task: str
@@ -46,6 +51,8 @@ class ModelInfo:
     classes: list[str]
     columns: list[Column]
     versions: dict[str, str]
+    weights: list[float]
+    margin: float
 
 
 def versions() -> dict[str, str]:

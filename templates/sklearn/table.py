@@ -1,4 +1,4 @@
-"""A CSV file as a table of text: which encoding, which separator, is there a header.
+"""A CSV or Parquet file as a table: which encoding, which separator, is there a header.
 
 Nothing is interpreted here except what a missing value looks like; what a column means is decided in columns.py.
 """
@@ -11,20 +11,26 @@ import re
 from itertools import islice, pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from extras import need
 from settings import UserError
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "-", "?")
 SEPARATORS = (",", ";", "\t", "|")
+PARQUET = b"PAR1"  # how such a file begins
 
 
 def read_table(path: Path, encoding: str = "auto") -> tuple[pd.DataFrame, list[str]]:
-    """Read a CSV file: every cell is text or missing. Returns the table and notes on what was guessed.
+    """Read a file: every cell is text or missing, or a number in Parquet. Returns the table and notes on guesses.
 
     Raises UserError for a file that is missing, empty, not text, or whose lines differ in length.
     """
-    text, notes = _decode(path, encoding)
+    content = _read(path)
+    if content.startswith(PARQUET):
+        return read_parquet(path, content)
+    text, notes = _decode(path, content, encoding)
     if not text.strip():
         raise UserError(f"{path} is empty")
     separator = sniff_separator(text)
@@ -32,7 +38,7 @@ def read_table(path: Path, encoding: str = "auto") -> tuple[pd.DataFrame, list[s
         cells = pd.read_csv(io.StringIO(text), sep=separator, header=None, dtype=str, na_filter=False)
     except pd.errors.ParserError as error:
         raise UserError(f"{path}: {_explain(str(error))}") from None
-    cells = pd.DataFrame({position: _clean(cells[position]) for position in cells})
+    cells = pd.DataFrame({position: clean(cells[position]) for position in cells})
     names = cells.iloc[0].fillna("").tolist()
     if looks_like_data(names):
         notes.append("the first line looks like data: the columns are called column_1, column_2, ...")
@@ -43,18 +49,51 @@ def read_table(path: Path, encoding: str = "auto") -> tuple[pd.DataFrame, list[s
     return cells.dropna(how="all").reset_index(drop=True), notes
 
 
-def _clean(cells: pd.Series) -> pd.Series:
+def read_parquet(path: Path, content: bytes) -> tuple[pd.DataFrame, list[str]]:
+    """Read a Parquet file: numbers stay numbers, everything else becomes the text that a CSV file would hold."""
+    need("pyarrow", "reading Parquet")
+    try:
+        cells = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
+    except (ValueError, OSError, NotImplementedError) as error:
+        raise UserError(f"{path} can't be read as Parquet: {error}") from None
+    cells = cells.reset_index() if cells.index.names != [None] else cells  # a named index was a column once
+    if cells.empty:
+        raise UserError(f"{path} is empty")
+    notes: list[str] = []
+    table = pd.DataFrame({position: _plain(cells.iloc[:, position]) for position in range(cells.shape[1])})
+    table.columns = _unique_names([str(name).strip() for name in cells.columns], notes)
+    return table.dropna(how="all").reset_index(drop=True), notes
+
+
+def _plain(cells: pd.Series) -> pd.Series:
+    """A Parquet column without its types: whole numbers, numbers, or text."""
+    if pd.api.types.is_datetime64_any_dtype(cells):
+        cells = cells.dt.tz_convert("UTC").dt.tz_localize(None) if cells.dt.tz else cells
+        cells = cells.dt.strftime("%Y-%m-%d %H:%M:%S")
+    if pd.api.types.is_bool_dtype(cells) or not pd.api.types.is_numeric_dtype(cells):
+        return clean(
+            pd.Series([str(value) if known else "" for value, known in zip(cells, cells.notna(), strict=True)])
+        )
+    whole = pd.api.types.is_integer_dtype(cells) and cells.notna().all()
+    return cells.astype("int64" if whole and cells.max() < 2**63 else "float64").replace([np.inf, -np.inf], np.nan)
+
+
+def clean(cells: pd.Series) -> pd.Series:
+    """Text without the blanks around it; what people write for "nothing" becomes missing."""
     stripped = cells.astype(object).str.strip()
     return stripped.mask(stripped.isin(MISSING))
 
 
-def _decode(path: Path, encoding: str) -> tuple[str, list[str]]:
+def _read(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except IsADirectoryError:
-        raise UserError(f"{path} is a folder, not a CSV file") from None
+        raise UserError(f"{path} is a folder, not a table") from None
+
+
+def _decode(path: Path, content: bytes, encoding: str) -> tuple[str, list[str]]:
     if content.startswith(b"PK\x03\x04"):
         raise UserError(f"{path} is an Excel or zip file; save the sheet as CSV first")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # what Excel calls "Unicode text"

@@ -17,103 +17,75 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from sklearn.base import BaseEstimator
 
+import card
 import report
 import store
-from columns import Column, convert, describe
 from config import BUNDLED, TASKS, Config
-from data import Dataset, load_data, split
-from model import BASELINE, Candidate, Score, candidates, compare, fit_final, folds, search
-from settings import UserError, load_config, main_guard
+from model import BASELINE, Candidate, Score, class_weights, compare, decide, error_margin, fit_final, search
+from prepare import Prepared, introduce, prepare
+from settings import load_config, main_guard
 
 HERE = Path(__file__).parent
-# Where one class holds more than this share of the rows, always naming it would already look accurate.
-IMBALANCED = 0.8
-
-
-def choose_metric(data: Dataset, wanted: str) -> str:
-    """What models are compared by."""
-    if data.task == "regression":
-        return "r2"
-    if wanted != "auto":
-        return wanted
-    return "balanced_accuracy" if np.bincount(data.y).max() > IMBALANCED * len(data.y) else "accuracy"
-
-
-def sample(y: np.ndarray, rows: int, task: str, seed: int) -> np.ndarray:
-    """Row numbers for comparing and tuning: all of them, or a sample with the same mix where there are very many."""
-    if len(y) <= rows:
-        return np.arange(len(y))
-    everything = Dataset("", pd.DataFrame(), "", y, [task] if task == "classification" else [], [])
-    _, chosen = split(everything, rows / len(y), seed)
-    return chosen
 
 
 def train(config: Config, runs: Path, folder: Path) -> Path:
     """The whole way from the table to a saved model; returns the folder of the results."""
-    settings = config.train
-    data = load_data(config, folder)
-    learn, test = split(data, settings.test_share, settings.seed)
+    prepared = prepare(config, folder)
+    introduce(prepared)
+    best, params, comparison = choose_model(prepared, config)
+    model, baseline, info = fit(prepared, best, params, config)
 
-    # From here to the final test only the rows to learn from are looked at: also what a column means, or which
-    # columns are useless, is decided without the test rows.
-    columns, notes = describe(data.table.iloc[learn], config.data.drop, config.data.keep)
-    if not columns:
-        raise UserError("no column is left to learn from: " + "; ".join(notes))
-    X, y = convert(data.table.iloc[learn], columns), data.y[learn]
-    introduce(data, len(columns), learn, test, [*data.notes, *notes])
-    metric = choose_metric(data, settings.metric)
-    best, params, comparison = choose_model(data.task, columns, X, y, metric, config)
-    model = fit_final(best, params, X, y, folds(data.task, settings))
-    baseline = candidates(data.task, columns, len(X), settings)[0].pipeline.fit(X, y)
+    # The test: the only place where the held-out rows are looked at.
+    X, y = prepared.held_out()
+    plain = dataclasses.replace(info, weights=[1.0] * len(info.classes))
+    tested, floor = report.evaluate(model, X, y, info), report.evaluate(baseline, X, y, plain)
+    show_test(best.name, tested, floor, len(y))
+    seed, n_jobs = config.train.seed, config.machine.n_jobs
+    ranked = report.importances(model, X, y, prepared.metric, info, seed, n_jobs)
 
-    X_test, y_test = convert(data.table.iloc[test], columns), data.y[test]
-    tested, floor = (report.evaluate(fitted, X_test, y_test, data.task) for fitted in (model, baseline))
-    show_test(best.name, tested, floor, len(test))
-    ranked = report.importances(model, X_test, y_test, metric, settings.seed, config.machine.n_jobs)
-
-    out = runs / data.name
+    data, out = prepared.data, runs / prepared.data.name
     out.mkdir(parents=True, exist_ok=True)
-    info = store.ModelInfo(data.name, data.task, data.target, data.classes, columns, store.versions())
     store.save(model, info, out)
-    save_test_rows(data, test, out / "test_rows.csv")
+    save_rows(prepared, out)
+    classes = draw(model, X, y, info, ranked, prepared.metric, out)
     results = {
-        **{"data": data.name, "task": data.task, "target": data.target, "metric": metric},
-        "rows": {"learned": len(learn), "tested": len(test)},
+        **{"data": data.name, "task": data.task, "target": data.target, "metric": prepared.metric},
+        "rows": {"learned": len(prepared.learn), "tested": len(prepared.test)},
         **comparison,
-        **{"test": tested, "baseline_test": floor},
+        **{"test": tested, "baseline_test": floor, "classes": classes},
         "importances": {name: mean for name, mean, _ in ranked},
-        "notes": [*data.notes, *notes],
-        **{"settings": dataclasses.asdict(settings), "versions": store.versions()},
+        **{"warnings": prepared.warnings, "notes": prepared.notes},
+        **{"settings": dataclasses.asdict(config.train), "versions": store.versions()},
     }
     store.write_json(out / "metrics.json", results)
-    draw(model.predict(X_test), y_test, data, ranked, metric, out)
+    text = card.model_card(results, info)
+    store.write_atomic(out / "MODEL_CARD.md", lambda path: path.write_text(text, encoding="utf-8"))
     store.write_atomic(runs / store.LATEST, lambda path: path.write_text(data.name + "\n", encoding="utf-8"))
     return out
 
 
-def choose_model(
-    task: str, columns: list[Column], X: pd.DataFrame, y: np.ndarray, metric: str, config: Config
-) -> tuple[Candidate, dict[str, Any], dict[str, Any]]:
+def choose_model(prepared: Prepared, config: Config) -> tuple[Candidate, dict[str, Any], dict[str, Any]]:
     """Compare the models and tune the best one: that model, the settings to change, and the scores for metrics.json."""
-    settings, n_jobs = config.train, config.machine.n_jobs
-    cv, models = folds(task, settings), candidates(task, columns, len(X), settings)
+    settings, n_jobs, metric = config.train, config.machine.n_jobs, prepared.metric
     print(f"\nComparing models: {metric}, {settings.folds}-fold cross-validation")
-    chosen = sample(y, settings.search_rows, task, settings.seed)
-    if len(chosen) < len(X):
-        print(f"  on a sample of {len(chosen)} rows (train.search_rows)")
-    X, y = X.iloc[chosen], y[chosen]
-    scores = compare(models, X, y, cv, metric, n_jobs, show_score)
+    few = prepared.sample(settings.search_rows, settings.seed)
+    if few is not prepared:
+        print(f"  on a sample of {len(few.y)} rows (train.search_rows)")
+    models, cv = prepared.candidates(config), few.folds(config)
+    params: dict[str, Any] = dict(config.model.settings)
+    if params:
+        models = [*models[:-1], dataclasses.replace(models[-1], pipeline=models[-1].with_settings(params))]
+    scores = compare(models, few.X, few.y, cv, metric, n_jobs, show_score)
     # Of models that are equal to three digits the first, simplest one is taken.
     best = max((model for model in models if model.space), key=lambda model: round(scores[model.name].mean, 3))
-    params: dict[str, Any] = {}
     tuned = scores[best.name]
-    if settings.search_trials:
+    if settings.search_trials and config.model.name == "auto":
         about = tuned.seconds * settings.search_trials
         print(f"\nTuning {best.name}: {settings.search_trials} random settings, about {about:.0f} s", flush=True)
-        params, tuned = search(best, tuned, X, y, cv, metric, settings, n_jobs)
-        found = ", ".join(f"{key.split('__')[-1]} {value:.3g}" for key, value in params.items())
+        params, tuned = search(best, tuned, few.X, few.y, cv, metric, settings, n_jobs)
+        found = ", ".join(f"{key} {value:.3g}" for key, value in params.items())
         print(f"  {tuned.mean:.3f} ± {tuned.std:.3f} with {found or 'the defaults: nothing better was found'}")
     return (
         best,
@@ -126,24 +98,34 @@ def choose_model(
     )
 
 
-def save_test_rows(data: Dataset, test: np.ndarray, path: Path) -> None:
-    """Keep the held-out rows with their true target, for `predict.py --example`."""
+def fit(
+    prepared: Prepared, best: Candidate, params: dict[str, Any], config: Config
+) -> tuple[BaseEstimator, BaseEstimator, store.ModelInfo]:
+    """Fit the chosen model and the baseline on all rows to learn from, and describe how the model is used."""
+    data, X, y, n_jobs = prepared.data, prepared.X, prepared.y, config.machine.n_jobs
+    pipeline, cv = best.with_settings(params), prepared.folds(config)
+    margin, weights = 0.0, []
+    if data.classes:
+        weights = class_weights(y, balanced=prepared.balanced).tolist()
+    else:
+        margin = error_margin(pipeline, X, y, cv, n_jobs, store.LEVEL)
+    model = fit_final(pipeline, X, y, cv, n_jobs, calibrate=config.train.calibrate, balanced=prepared.balanced)
+    baseline = prepared.candidates(config)[0].pipeline.fit(X, y)
+    info = store.ModelInfo(
+        *(data.name, data.task, data.target, data.classes, prepared.columns, store.versions(), weights, margin)
+    )
+    return model, baseline, info
+
+
+def save_rows(prepared: Prepared, out: Path) -> None:
+    """Keep the held-out rows with their true target, for `predict.py --example`, and a request for serve.py."""
+    data, test = prepared.data, prepared.test
     truth = np.array(data.classes, dtype=object)[data.y[test]] if data.classes else data.y[test]
     rows = data.table.iloc[test].assign(**{data.target: truth})
-    store.write_atomic(path, lambda staged: rows.to_csv(staged, index=False, encoding="utf-8-sig"))
-
-
-def introduce(data: Dataset, columns: int, learn: np.ndarray, test: np.ndarray, notes: list[str]) -> None:
-    """Say what was understood about the table, so that a wrong guess is noticed."""
-    print(f"{data.name}: {len(data.y)} rows, {columns} usable columns; predicting {data.target} ({data.task})")
-    if data.classes:
-        counts = [f"{label} {count}" for label, count in zip(data.classes, np.bincount(data.y), strict=True)]
-        print(f"  {len(counts)} classes: {', '.join(counts[:12])}{', ...' * (len(counts) > 12)}")
-    print(f"  {len(learn)} rows to learn from, {len(test)} held out for the test at the end")
-    for note in notes[:20]:
-        print(f"  note: {note}")
-    if len(notes) > 20:
-        print(f"  and {len(notes) - 20} more notes, in metrics.json")
+    store.write_atomic(out / "test_rows.csv", lambda staged: rows.to_csv(staged, index=False, encoding="utf-8-sig"))
+    needed = rows[[column.name for column in prepared.columns]].head(2)
+    cells = needed.astype(object).where(needed.notna(), None).to_dict("records")
+    store.write_json(out / "example.json", {"rows": cells})
 
 
 def show_score(name: str, score: Score) -> None:
@@ -156,30 +138,66 @@ def show_test(name: str, tested: dict[str, float], floor: dict[str, float], rows
     """The final metrics beside those of the baseline."""
     print(f"\nTest on {rows} rows never seen before   {name:>20} {BASELINE:>12}")
     for metric, value in tested.items():
-        print(f"  {metric:<35} {value:20.3f} {floor[metric]:12.3f}")
+        print(f"  {metric:<35} {report.figure(value):>20} {report.figure(floor[metric]):>12}")
 
 
 def draw(
-    predicted: np.ndarray,
+    model: BaseEstimator,
+    X: Any,
     y: np.ndarray,
-    data: Dataset,
+    info: store.ModelInfo,
     ranked: list[tuple[str, float, float]],
     metric: str,
     out: Path,
-) -> None:
-    """Write the plots."""
+) -> list[dict[str, Any]]:
+    """Write the plots; returns how each class fared."""
     notes = report.plot_importances(ranked, metric, out / "importances.png")
-    if data.classes:
-        notes += report.plot_confusion(y, predicted, data.classes, out / "confusion_matrix.png")
+    classes = []
+    if info.classes:
+        probabilities = model.predict_proba(X)
+        predicted = decide(probabilities, np.array(info.weights))
+        notes += report.plot_confusion(y, predicted, info.classes, out / "confusion_matrix.png")
+        notes += report.plot_calibration(y, probabilities, info.classes, out / "calibration.png")
+        classes = report.per_class(y, predicted, info.classes)
+        show_classes(classes, info)
     else:
-        notes += report.plot_residuals(y, predicted, data.target, out / "residuals.png")
+        notes += report.plot_residuals(y, model.predict(X), info.target, info.margin, out / "residuals.png")
+        print(f"  {store.LEVEL:.0%} of the predictions should be within ±{report.figure(info.margin)} of the truth")
     for note in notes[:1]:
         print(f"\nnote: {note}")
+    return classes
+
+
+def show_classes(classes: list[dict[str, Any]], info: store.ModelInfo) -> None:
+    """One line for each class, where there are few."""
+    if len(classes) <= 12:
+        print(f"\n  {'class':<30} {'precision':>9} {'recall':>7} {'rows':>6}")
+        for found in classes:
+            line = f"  {report.shorten(found['class'], 30):<30} {found['precision']:9.3f} {found['recall']:7.3f}"
+            print(f"{line} {found['rows']:6}")
+    if len(classes) == 2 and info.weights[0] != info.weights[1]:
+        from_here = info.weights[0] / sum(info.weights)
+        print(f"  {info.classes[1]} is named from a probability of {from_here:.1%} on, its share (train.metric)")
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """What train.py and tune.py understand alike."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", metavar="FILE", help="a CSV or Parquet file")
+    source.add_argument("--dataset", choices=BUNDLED, help="a data set that comes with scikit-learn")
+    parser.add_argument("--target", metavar="COLUMN", help="the column to predict (default: the last one)")
+    parser.add_argument(
+        "--group", metavar="COLUMN", help="a column whose equal values stay together, such as a customer"
+    )
+    parser.add_argument("--task", choices=TASKS, help="classification or regression (default: found out)")
+    parser.add_argument("--config", type=Path, default=folder / "config.toml", help="settings (default: config.toml)")
 
 
 def configure(arguments: argparse.Namespace, config: Config) -> Config:
     """The settings of the file, with what the command line says instead."""
-    changes = {key: getattr(arguments, key) for key in ("dataset", "target", "task") if getattr(arguments, key)}
+    changes = {
+        key: getattr(arguments, key) for key in ("dataset", "target", "group", "task") if getattr(arguments, key)
+    }
     if arguments.data:
         changes["path"] = str(Path(arguments.data).absolute())
     elif arguments.dataset:
@@ -189,20 +207,17 @@ def configure(arguments: argparse.Namespace, config: Config) -> Config:
 
 def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(description="Train on a CSV file or on one of scikit-learn's data sets.")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", metavar="FILE", help="a CSV file with a header line")
-    source.add_argument("--dataset", choices=BUNDLED, help="a data set that comes with scikit-learn")
-    parser.add_argument("--target", metavar="COLUMN", help="the column to predict (default: the last one)")
-    parser.add_argument("--task", choices=TASKS, help="classification or regression (default: found out)")
-    config = configure(parser.parse_args(argv), load_config(folder / "config.toml", Config))
+    parser = argparse.ArgumentParser(description="Train on your table or on one of scikit-learn's data sets.")
+    add_data_arguments(parser, folder)
+    arguments = parser.parse_args(argv)
+    config = configure(arguments, load_config(arguments.config, Config))
     started = time.perf_counter()
     try:
         out = train(config, folder / "runs", folder)
     except KeyboardInterrupt:
         print("\nStopped. An earlier model is still there; python train.py starts again.", file=sys.stderr)
         return 130
-    print(f"\nDone in {time.perf_counter() - started:.0f} s. Results: {out.relative_to(folder)}")
+    print(f"\nDone in {time.perf_counter() - started:.0f} s. Results, and a page about the model: {report.shown(out)}")
     print("Next: python predict.py --example")
     return 0
 

@@ -19,10 +19,15 @@ CONFIG = """
 dataset = "breast_cancer"
 path = ""
 target = ""
+group = ""
 task = "auto"
 encoding = "auto"
 drop = []
 keep = []
+
+[model]
+name = "auto"
+settings = {}
 
 [train]
 metric = "auto"
@@ -32,6 +37,7 @@ search_trials = 3
 search_rows = 20000
 svm_rows = 3000
 max_categories = 20
+calibrate = true
 seed = 0
 
 [machine]

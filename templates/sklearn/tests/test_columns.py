@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from columns import Column, convert, describe, number_style, to_number
+from columns import Column, as_text, convert, describe, number_style, to_number
 
 
 def column(*values: str | None) -> pd.Series:
@@ -111,3 +111,14 @@ def test_values_that_do_not_fit_become_missing() -> None:
     columns = [Column("n", "number", "."), Column("b", "boolean"), Column("d", "date", "%Y-%m-%d")]
     table = pd.DataFrame({"n": ["x"], "b": ["perhaps"], "d": ["soon"]}, dtype=object)
     assert convert(table, columns).isna().all(axis=None)
+
+
+def test_numbers_where_text_is_expected() -> None:
+    """In Parquet a code may be a number; a model that learned from a CSV file must know it all the same."""
+    assert as_text(pd.Series([1.0, np.nan, 30.0])).dropna().tolist() == ["1", "30"]
+    assert as_text(pd.Series([1.5, 2.0])).tolist() == ["1.5", "2.0"]
+    columns = [Column("c", "category"), Column("b", "boolean")]
+    read = convert(pd.DataFrame({"c": [1.0, np.nan], "b": [1, 0]}), columns)
+    assert read["c"].tolist()[0] == "1"
+    assert read["c"].isna().tolist() == [False, True]
+    assert read["b"].tolist() == [1.0, 0.0]

@@ -63,10 +63,10 @@ def test_each_fold_fits_its_own_preprocessing(config: Config, monkeypatch: pytes
         return fit_transform(self, rows, *args, **options)
 
     monkeypatch.setattr(ColumnTransformer, "fit_transform", spy)
-    cv = folds("classification", config.train)
+    cv = folds("classification", y, None, config.train)
     models = candidates("classification", columns, rows, config.train)
     compare(models, X, y, cv, "accuracy", 1, lambda name, score: None)
-    expected = [X.iloc[learn] for _ in models for learn, _ in cv.split(X, y)]
+    expected = [X.iloc[learn] for _ in models for learn, _ in cv]
     assert len(seen) == len(expected)
     for got, wanted in zip(seen, expected, strict=True):
         pd.testing.assert_frame_equal(got, wanted)
@@ -92,3 +92,28 @@ def test_noise_cannot_be_predicted(project: Path) -> None:
     for name, score in result["cross_validation"].items():
         assert score["mean"] < 0.65, name
     assert result["test"]["accuracy"] < 0.75
+
+
+def test_customers_that_the_model_knows_flatter_it(project: Path) -> None:
+    """What a customer does is chance here: only a model that has met the customer can know it."""
+    draw = random.Random(0)
+    rows: list[list[object]] = []
+    for number in range(100):
+        age, income, leaves = draw.randint(18, 80), draw.gauss(3000, 900), draw.choice(["yes", "no"])
+        rows += [[number, age, round(income), draw.randint(1, 9), leaves] for _ in range(10)]
+    header = ["customer_id", "age", "income", "month", "leaves"]
+    path = write_csv(project / "customers.csv", header, rows)
+    text = (project / "config.toml").read_text("utf-8").replace("search_trials = 3", "search_trials = 0")
+    (project / "config.toml").write_text(text, encoding="utf-8")
+    tested = []
+    for arguments in ([], ["--group", "customer_id"]):
+        assert main(["--data", str(path), *arguments], project) == 0
+        result = json.loads((project / "runs" / "customers" / "metrics.json").read_text("utf-8"))
+        best = max(score["mean"] for name, score in result["cross_validation"].items() if name != "decision tree")
+        tested.append(
+            (result["test"]["accuracy"], best, any("customer_id looks like" in w for w in result["warnings"]))
+        )
+    assert min(tested[0][:2]) > 0.95
+    assert tested[0][2]
+    assert max(tested[1][:2]) < 0.75
+    assert not tested[1][2]

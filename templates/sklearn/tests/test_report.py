@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import report
+from store import ModelInfo
 
 
 def plot_all(folder: Path) -> list[str]:
@@ -19,8 +21,9 @@ def plot_all(folder: Path) -> list[str]:
         warnings.simplefilter("error")
         notes = report.plot_importances(ranked, "accuracy", folder / "a.png")
         notes += report.plot_confusion(y, predicted, ["유지", "이탈 α"], folder / "b.png")
-        notes += report.plot_residuals(y * 1.5, predicted * 1.2, "가격 $", folder / "c.png")
-    assert all((folder / name).stat().st_size > 5000 for name in ("a.png", "b.png", "c.png"))
+        notes += report.plot_residuals(y * 1.5, predicted * 1.2, "가격 $", 0.4, folder / "c.png")
+        notes += report.plot_calibration(y, np.eye(2)[predicted], ["유지", "이탈 $"], folder / "d.png")
+    assert all((folder / name).stat().st_size > 5000 for name in ("a.png", "b.png", "c.png", "d.png"))
     return notes
 
 
@@ -31,7 +34,7 @@ def test_with_the_fonts_of_this_computer(tmp_path: Path) -> None:
 def test_without_a_font_the_labels_are_spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "_fonts", lambda: [])
     notes = plot_all(tmp_path)
-    assert len(notes) == 3
+    assert len(notes) == 4
     assert "gumaeaeg" in notes[0]
     assert report.spell("나이 (세) 漢") == "nai (se) U+6F22"
 
@@ -44,8 +47,12 @@ def test_metrics_are_right() -> None:
         def predict_proba(self, X: np.ndarray) -> np.ndarray:
             return np.tile([0.9, 0.1], (len(X), 1))
 
-    found = report.evaluate(Constant(), np.zeros((4, 1)), np.array([0, 0, 0, 1]), "classification")
+    info = ModelInfo("t", "classification", "y", ["a", "b"], [], {}, [1.0, 1.0], 0.0)
+    found = report.evaluate(Constant(), np.zeros((4, 1)), np.array([0, 0, 0, 1]), info)
     assert found["accuracy"] == 0.75
     assert found["balanced_accuracy"] == 0.5
     assert found["f1_macro"] == pytest.approx(3 / 7)
     assert found["roc_auc"] == 0.5
+    assert found["log_loss"] == pytest.approx(-(3 * np.log(0.9) + np.log(0.1)) / 4)
+    weighed = report.evaluate(Constant(), np.zeros((4, 1)), np.array([0, 0, 0, 1]), replace(info, weights=[1.0, 10.0]))
+    assert weighed["accuracy"] == 0.25

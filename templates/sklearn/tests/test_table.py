@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from columns import convert, describe
 from settings import UserError
 from table import read_table
 
@@ -111,3 +113,51 @@ def test_cells_are_text_or_missing(tmp_path: Path) -> None:
     expected = pd.DataFrame({"a": ["1", None], "b": [None, "x"]}, dtype=object)
     assert table.isna().equals(expected.isna())
     assert table.loc[0, "a"] == "1"
+
+
+def test_parquet_is_read_like_the_same_table_in_csv(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow")
+    typed = pd.DataFrame(
+        {
+            "whole": pd.array([1, None, 3], dtype="Int64"),
+            "class": [2, 1, 2],
+            "number": [0.5, float("inf"), None],
+            "text": [" a ", "NA", None],
+            "kind": pd.Categorical(["x", "y", None]),
+            "yes": pd.array([True, None, False], dtype="boolean"),
+            "day": pd.to_datetime(["2024-01-05", None, "2024-01-07"]),
+            "moment": pd.to_datetime(["2024-01-05 01:00:00+09:00", None, "2024-01-07 12:30:05+09:00"]),
+            "price": [Decimal("1.50"), None, Decimal("2")],
+            7: [b"\xff", None, b"ab"],
+        }
+    ).rename(columns=str)
+    path = tmp_path / "표.parquet"
+    typed.to_parquet(path)
+    table, notes = read_table(path)
+    assert notes == []
+    assert table.columns.tolist() == [*typed.columns]
+    assert table["class"].tolist() == [2, 1, 2]
+    assert table["class"].dtype == "int64"
+    assert table["number"].isna().tolist() == [False, True, True]
+    for name, values in {"text": ["a"], "kind": ["x", "y"], "yes": ["True", "False"]}.items():
+        assert table[name].dropna().tolist() == values
+    assert table["moment"].dropna().tolist() == ["2024-01-04 16:00:00", "2024-01-07 03:30:05"]
+    columns, _ = describe(table[["whole", "number", "kind", "yes", "day", "price"]])
+    assert [column.kind for column in columns] == ["number", "number", "category", "boolean", "date", "number"]
+    assert convert(table, columns)["yes"].tolist()[::2] == [1.0, 0.0]
+
+
+def test_a_damaged_parquet_file_is_explained(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow")
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 nothing more")
+    with pytest.raises(UserError, match="can't be read as Parquet"):
+        read_table(path)
+
+
+def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="reading Parquet needs pyarrow, which is not installed: python -m pip install"):
+        read_table(path)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import CONFIG, write_csv
 
+import store
 import threads
 from columns import convert, describe
 from config import Config
@@ -20,7 +21,16 @@ from model import Candidate, candidates, compare, folds, preprocessing, search
 from settings import UserError
 from train import main
 
-RESULTS = ("metrics.json", "model.json", "model.skops", "test_rows.csv", "importances.png")
+PLOTS = ("calibration.png", "confusion_matrix.png")
+RESULTS = (
+    "MODEL_CARD.md",
+    "example.json",
+    "metrics.json",
+    "model.json",
+    "model.skops",
+    "test_rows.csv",
+    "importances.png",
+)
 
 
 def run(project: Path, *arguments: str) -> dict[str, Any]:
@@ -40,7 +50,7 @@ def test_bundled_data_beats_the_baselines(project: Path, name: str, accuracy: fl
     assert result["test"]["accuracy"] >= accuracy
     assert result["baseline_test"]["accuracy"] < 0.65
     assert result["test"]["roc_auc"] > 0.97 > 0.51 > result["baseline_test"]["roc_auc"]
-    assert all((project / "runs" / name / file).stat().st_size for file in (*RESULTS, "confusion_matrix.png"))
+    assert all((project / "runs" / name / file).stat().st_size for file in (*RESULTS, *PLOTS))
 
 
 def test_support_vectors_read_digits(config: Config) -> None:
@@ -48,7 +58,7 @@ def test_support_vectors_read_digits(config: Config) -> None:
     columns, _ = describe(data.table)
     models = candidates(data.task, columns, len(data.y), config.train)
     some = [model for model in models if model.name in ("dummy", "decision tree", "SVM")]
-    cv = folds(data.task, config.train)
+    cv = folds(data.task, data.y, None, config.train)
     scores = compare(some, convert(data.table, columns), data.y, cv, "accuracy", 1, lambda name, score: None)
     assert scores["dummy"].mean < 0.12
     assert scores["SVM"].mean >= max(0.96, scores["decision tree"].mean + 0.05)
@@ -102,6 +112,17 @@ def test_many_rows_are_compared_on_a_sample(project: Path, capsys: pytest.Captur
     assert result["rows"]["learned"] > 400
 
 
+def test_a_chosen_model_is_trained_with_its_settings(project: Path) -> None:
+    text = CONFIG.replace('"auto"\nsettings = {}', '"gradient boosting"\nsettings = { max_leaf_nodes = 3 }')
+    (project / "config.toml").write_text(text, encoding="utf-8")
+    result = run(project, "--dataset", "diabetes")
+    assert (result["model"], result["tuned"]["settings"]) == ("gradient boosting", {"max_leaf_nodes": 3})
+    assert list(result["cross_validation"]) == ["dummy", "decision tree", "gradient boosting"]
+    model, _, _ = store.load(project / "runs" / "diabetes")
+    assert model["model"].max_leaf_nodes == 3
+    assert result["cross_validation"]["gradient boosting"]["mean"] == result["tuned"]["mean"]
+
+
 def test_an_imbalanced_target_is_not_judged_by_accuracy(project: Path) -> None:
     rows = [[i % 13, "rare" if i % 13 == 0 else "common"] for i in range(200)]
     path = write_csv(project / "rare.csv", ["x", "y"], rows)
@@ -111,13 +132,13 @@ def test_an_imbalanced_target_is_not_judged_by_accuracy(project: Path) -> None:
 def test_tuning_never_makes_it_worse(config: Config) -> None:
     data = load_data(config, Path())
     columns, _ = describe(data.table)
-    X, cv = convert(data.table, columns), folds(data.task, config.train)
+    X, cv = convert(data.table, columns), folds(data.task, data.y, None, config.train)
     linear = next(m for m in candidates(data.task, columns, len(X), config.train) if m.name == "logistic regression")
-    bad = Candidate("bad", linear.pipeline, {"model__C": [1e-9, 2e-9, 3e-9]})
+    bad = Candidate("bad", linear.pipeline, {"C": [1e-9, 2e-9, 3e-9]})
     default = compare([linear], X, data.y, cv, "accuracy", 1, lambda name, score: None)["logistic regression"]
     assert search(bad, default, X, data.y, cv, "accuracy", config.train, 1) == ({}, default)
     params, best = search(linear, dataclasses.replace(default, mean=0.0), X, data.y, cv, "accuracy", config.train, 1)
-    assert set(params) == {"model__C"}
+    assert set(params) == {"C"}
     assert best.mean > 0.9
 
 
@@ -136,6 +157,14 @@ def test_preprocessing_leaves_only_finite_numbers(config: Config, customers: Pat
         ("folds = 3", "fold = 3", "nearest known name is train.folds"),
         ("folds = 3", 'folds = "3"', "train.folds must be of type int"),
         ("drop = []", "drop = [1]", "must hold column names"),
+        ("settings = {}", "settings = { C = 1 }", "settings belong to one model"),
+        ('"auto"\nsettings = {}', '"SVM"\nsettings = { C = "1" }', r"settings\.C must be a number above 0"),
+        (
+            '"auto"\nsettings = {}',
+            '"SVM"\nsettings = { c = 1 }',
+            r"model\.settings of SVM: there is no 'c'; there are: C, gamma",
+        ),
+        ('"auto"\nsettings = {}', '"ridge regression"\nsettings = {}', "nearest: logistic regression"),
         ('task = "auto"', 'task = "guess"', "data.task must be one of"),
         ("[train]", "[train", "not valid TOML"),
     ],

@@ -1,0 +1,95 @@
+"""Warnings before the training: columns that give the target away, rows that belong together, rare classes.
+
+A warning changes nothing. It says what to look at, because only you know whether a column is there when you predict.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import balanced_accuracy_score, r2_score
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from columns import Column
+from data import Dataset
+
+# A single column that goes this far of the way from guessing to perfect is suspicious.
+GIVES_AWAY = 0.97
+CHECKED_ROWS = 4000
+# A class with a smaller share than this, of what it would have if all were equal, is called rare.
+RARE = 0.4
+
+
+def warnings(data: Dataset, columns: list[Column], X: pd.DataFrame, y: np.ndarray, seed: int) -> list[str]:
+    """All warnings about the rows to learn from, the most serious first."""
+    return [
+        *(f"LEAKAGE? {text}" for text in leaks(columns, X, y, data.task, seed)),
+        *(f"LEAKAGE? {text}" for text in belong_together(data, columns, X)),
+        *imbalance(y, data.classes),
+    ]
+
+
+def leaks(columns: list[Column], X: pd.DataFrame, y: np.ndarray, task: str, seed: int) -> list[str]:
+    """Columns that tell the target by themselves, or tell it by being empty."""
+    rows = np.random.default_rng(seed).permutation(len(y))[:CHECKED_ROWS]
+    y = y[rows] if task == "classification" else pd.Series(y[rows]).rank().to_numpy()  # ranks: skew hides nothing
+    found = []
+    for column in columns:
+        feature = X[column.features[0]].iloc[rows]
+        codes = feature if feature.dtype == float else pd.Series(feature.factorize(sort=True)[0], dtype=float)
+        empty = feature.isna().to_numpy(dtype=float)
+        if 0 < empty.mean() < 1 and alone(empty, y, task, seed) >= GIVES_AWAY:
+            found.append(f"whether {column.name} is empty tells the target: is it filled in afterwards?")
+        elif (skill := alone(codes.to_numpy(), y, task, seed)) >= GIVES_AWAY:
+            found.append(
+                f"{column.name} alone predicts the target ({skill:.0%} of the way from guessing to perfect): "
+                "if it is only known afterwards, or says the same in other words, put it into data.drop"
+            )
+    return found
+
+
+def alone(values: np.ndarray, y: np.ndarray, task: str, seed: int) -> float:
+    """How well a small tree predicts from one column: 0 is guessing, 1 perfect, on rows it has not learned from."""
+    leaves = max(16, 2 * len(np.unique(y))) if task == "classification" else 32
+    half, scores = len(y) // 2, []
+    for learn, check in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
+        x = values.reshape(-1, 1)
+        if task == "regression":
+            tree = DecisionTreeRegressor(max_leaf_nodes=leaves, random_state=seed).fit(x[learn], y[learn])
+            scores.append(r2_score(y[check], tree.predict(x[check])))
+        else:
+            # Balanced, so that naming the frequent class does not look like knowing something.
+            tree = DecisionTreeClassifier(max_leaf_nodes=leaves, class_weight="balanced", random_state=seed)
+            tree.fit(x[learn], y[learn])
+            guessing = 1 / len(np.unique(y[check]))
+            score = balanced_accuracy_score(y[check], tree.predict(x[check]))
+            scores.append((score - guessing) / max(1 - guessing, 1e-9))
+    return float(np.mean(scores))
+
+
+def belong_together(data: Dataset, columns: list[Column], X: pd.DataFrame) -> list[str]:
+    """Columns that look like the number of a customer or a machine, with several rows for each."""
+    if data.groups is not None:
+        return []
+    found = []
+    for column in columns:
+        distinct = X[column.features[0]].nunique()
+        several = 10 <= distinct < len(X) * 0.9
+        if several and column.looks_like_id:
+            found.append(
+                f"{column.name} looks like an identifier with several rows each ({distinct} values in {len(X)} rows): "
+                "the test then asks about somebody the model knows; set data.group to it"
+            )
+    return found
+
+
+def imbalance(y: np.ndarray, classes: list[str]) -> list[str]:
+    """Classes that are so rare that accuracy alone would hide how they fare."""
+    if not classes:
+        return []
+    counts = np.bincount(y, minlength=len(classes))
+    rare = np.flatnonzero(counts < RARE * len(y) / len(classes))
+    if not len(rare):
+        return []
+    shown = ", ".join(f"{classes[i]} {counts[i]} of {len(y)} ({counts[i] / len(y):.1%})" for i in rare[:5])
+    return [f"rare: {shown}{', ...' * (len(rare) > 5)}; look at the line of each class, not at accuracy alone"]

@@ -1,0 +1,43 @@
+"""The model card says what metrics.json holds, and a name of the user's stays a name."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+from conftest import write_csv
+
+from train import main
+
+NASTY = "a|b <script>\n# *x* `y` {z}"
+
+
+def test_the_card_of_a_rare_class(project: Path) -> None:
+    draw = random.Random(0)
+    rows: list[list[object]] = []
+    for _ in range(300):
+        x = draw.gauss(0, 1)
+        rows.append([x, f"2024-01-{draw.randint(1, 28)}", "rare|" if x + draw.gauss(0, 0.4) > 1.6 else NASTY])
+    path = write_csv(project / "shop.csv", [NASTY, "day", "status"], rows)
+    assert main(["--data", str(path)], project) == 0
+    run = project / "runs" / "shop"
+    text = (run / "MODEL_CARD.md").read_text("utf-8")
+    result = json.loads((run / "metrics.json").read_text("utf-8"))
+    assert f"| accuracy | {result['test']['accuracy']:.3f} | {result['baseline_test']['accuracy']:.3f} |" in text
+    assert all(f"| {found['rows']} |" in text for found in result["classes"])
+    assert "one is named when it is more probable" in text
+    assert "test it on the newest rows" in text
+    assert "rare: " in text
+    assert r"a\|b \<script\> \# \*x\* \`y\` \{z\}" in text
+    assert NASTY not in text
+    assert "<script>" not in text
+
+
+def test_the_card_of_a_number(project: Path) -> None:
+    assert main(["--dataset", "diabetes"], project) == 0
+    text = (project / "runs" / "diabetes" / "MODEL_CARD.md").read_text("utf-8")
+    assert "predicts **progression**: a number, with a range" in text
+    margin = json.loads((project / "runs" / "diabetes" / "model.json").read_text("utf-8"))["margin"]
+    assert f"within ±{margin:.3f} of the prediction" in text
+    assert "111 rows are a small test" in text

@@ -1,0 +1,114 @@
+"""Warnings come where something is wrong, and only there."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_csv
+
+from checks import imbalance
+from config import BUNDLED, Config
+from prepare import Prepared, prepare
+from settings import UserError
+
+
+def prepared(config: Config, path: Path, **changes: str) -> Prepared:
+    """A CSV file made ready, with some settings changed."""
+    data = dataclasses.replace(config.data, path=str(path), **changes)
+    return prepare(dataclasses.replace(config, data=data), path.parent)
+
+
+def churn(folder: Path, rows: int = 400) -> Path:
+    """A table in which every kind of leak has its column, beside honest ones."""
+    draw = random.Random(0)
+    written: list[list[object]] = []
+    for i in range(rows):
+        age, left = draw.randint(18, 80), draw.random() < 0.5
+        status = f"{'end' if left else 'run'}-{draw.randint(1, 9)}"
+        closed = f"2024-03-{draw.randint(1, 28):02d}" if left else ""
+        refund = draw.gauss(500, 20) if left else draw.gauss(0, 20)
+        written.append([i % 80, age + 9 * left, status, closed, round(refund, 2), "yes" if left else "no"])
+    return write_csv(folder / "churn.csv", ["customer_id", "age", "status", "closed", "refund", "left"], written)
+
+
+def test_each_leak_is_named(config: Config, tmp_path: Path) -> None:
+    found = [text for text in prepared(config, churn(tmp_path)).warnings if text.startswith("LEAKAGE")]
+    assert len(found) == 4
+    assert "status alone predicts the target" in found[0]
+    assert "whether closed is empty tells" in found[1]
+    assert "refund alone" in found[2]
+    assert "customer_id looks like an identifier" in found[3]
+
+
+def test_a_copy_of_a_number_is_named(config: Config, tmp_path: Path) -> None:
+    draw = random.Random(0)
+    rows: list[list[object]] = []
+    for _ in range(300):
+        price = draw.lognormvariate(8, 2)  # very skewed: a plain R² would not see it
+        rows.append([draw.random(), round(price * 1.1, 3), round(price, 3)])
+    found = prepared(config, write_csv(tmp_path / "a.csv", ["size", "price with tax", "price"], rows)).warnings
+    assert len(found) == 1
+    assert "price with tax alone" in found[0]
+
+
+def test_few_rows_of_noise_are_not_suspected(config: Config, tmp_path: Path) -> None:
+    """A tree can learn so few rows by heart: it must be asked about others."""
+    draw = random.Random(0)
+    rows = [[round(draw.random(), 6), round(draw.random(), 6), "ab"[i % 2]] for i in range(40)]
+    assert prepared(config, write_csv(tmp_path / "a.csv", ["x", "z", "y"], rows)).warnings == []
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_honest_data_is_not_suspected(config: Config, name: str) -> None:
+    data = dataclasses.replace(config.data, dataset=name)
+    assert prepare(dataclasses.replace(config, data=data), Path()).warnings == []
+
+
+def test_rare_classes_are_named() -> None:
+    assert imbalance(np.array([0] * 95 + [1] * 5), ["stays", "leaves"])[0].startswith("rare: leaves 5 of 100 (5.0%)")
+    assert imbalance(np.array([0] * 65 + [1] * 35), ["stays", "leaves"]) == []
+    assert "c 4 of 84" in imbalance(np.array([0] * 40 + [1] * 40 + [2] * 4), ["a", "b", "c"])[0]
+    assert imbalance(np.array([1.5, 2.5]), []) == []
+
+
+def test_groups_stay_on_one_side(config: Config, tmp_path: Path) -> None:
+    path = churn(tmp_path)
+    ready = prepared(config, path, group="customer_id")
+    assert not any("customer_id" in text for text in ready.warnings)
+    assert "customer_id" not in ready.X
+    groups = ready.data.groups
+    assert groups is not None
+    assert len(set(groups)) == 80
+    assert not set(groups[ready.learn]) & set(groups[ready.test])
+    assert sorted([*ready.learn, *ready.test]) == list(range(400))
+    for learn, check in ready.folds(config):
+        assert ready.groups is not None
+        assert not set(ready.groups[learn]) & set(ready.groups[check])
+    few = ready.sample(150, 0)
+    assert few.groups is not None
+    assert len(few.X) == len(few.y) == len(few.groups) < 250
+
+
+def test_rows_without_a_group_are_their_own(config: Config, tmp_path: Path) -> None:
+    rows = [[i % 50, "" if i < 20 else f"g{i % 30}", "ab"[i % 2]] for i in range(120)]
+    groups = prepared(config, write_csv(tmp_path / "a.csv", ["x", "g", "y"], rows), group="g").data.groups
+    assert groups is not None
+    assert len(set(groups)) == 20 + 30
+
+
+def test_impossible_groups_are_explained(config: Config, tmp_path: Path) -> None:
+    path = churn(tmp_path)
+    with pytest.raises(UserError, match=r"data\.group is the target"):
+        prepared(config, path, group="left")
+    with pytest.raises(UserError, match="no column 'customer'; nearest: customer_id"):
+        prepared(config, path, group="customer")
+    rows = [[i, "ab"[i % 2], "cd"[i % 2]] for i in range(80)]
+    with pytest.raises(UserError, match="2 groups are too few"):
+        prepared(config, write_csv(tmp_path / "b.csv", ["x", "g", "y"], rows), group="g")
+    rows = [[i, i % 20, "cd"[i % 20 == 0]] for i in range(400)]
+    with pytest.raises(UserError, match="d is in too few groups"):
+        prepared(config, write_csv(tmp_path / "c.csv", ["x", "g", "y"], rows), group="g")

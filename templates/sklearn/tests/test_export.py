@@ -1,0 +1,75 @@
+"""ONNX files answer like the model, for every model and every kind of column; one that does not is not kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import customer_rows, write_csv
+
+import store
+from columns import convert, describe
+from config import Config
+from model import candidates, fit_final, folds
+from settings import UserError
+from train import main as train
+
+onnx = pytest.importorskip("onnx", reason="python export.py needs onnx")
+pytest.importorskip("onnxruntime", reason="python export.py needs onnxruntime")
+
+import export  # noqa: E402
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+@pytest.mark.parametrize("classes", [0, 2, 3])
+@pytest.mark.parametrize("name", ["linear", "SVM", "gradient boosting"])
+def test_every_model_answers_the_same(config: Config, name: str, classes: int, calibrate: bool) -> None:
+    header, rows = customer_rows(150)
+    table = pd.DataFrame(rows, columns=header, dtype=object).map(lambda value: str(value) if value != "" else None)
+    age = pd.to_numeric(table["나이"]).fillna(40).to_numpy()
+    task = "classification" if classes else "regression"
+    y = (age * classes // 76).astype(int) if classes else age * 1000.0
+    table.loc[::9, "도시"] = None
+    columns, _ = describe(table.drop(columns="상태"))
+    assert {column.kind for column in columns} == {"number", "category", "date", "many"}
+    X = convert(table, columns)
+    name = name if name != "linear" else "logistic regression" if classes else "ridge regression"
+    every = candidates(task, columns, len(X), config.train, balanced=classes == 2)
+    pipeline = next(model.pipeline for model in every if model.name == name)
+    cv = folds(task, y, None, config.train)
+    model = fit_final(pipeline, X[:100], y[:100], cv_of(cv), 1, calibrate=calibrate, balanced=classes == 2)
+    info = store.ModelInfo("t", task, "y", [str(i) for i in range(classes)], columns, {}, [1.0] * classes, 0.0)
+    odd = X.copy()  # also what was never seen while learning
+    odd.loc[::5, ["도시", "점포"]] = "화성"
+    odd.loc[::7, "구매액"] = np.nan
+    content = export.to_onnx(model, info).SerializeToString()
+    assert export.difference(content, model, odd) < 1e-6
+
+
+def cv_of(cv: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Folds over the first 100 rows only."""
+    return [(learn[learn < 100], check[check < 100]) for learn, check in cv]
+
+
+def test_the_command(project: Path, capsys: pytest.CaptureFixture) -> None:
+    assert train(["--dataset", "wine"], project) == 0
+    capsys.readouterr()
+    assert export.main([], project) == 0
+    assert "same answers on 45 held-out rows" in capsys.readouterr().out
+    made = onnx.load(project / "runs" / "wine" / "model.onnx")
+    onnx.checker.check_model(made)
+    assert {entry.key for entry in made.metadata_props} == {"target", "classes", "weights", "missing_text"}
+
+
+def test_a_file_that_answers_differently_is_not_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_csv(project / "고객.csv", *customer_rows(120))
+    assert train(["--data", str(path)], project) == 0
+    answer = export.raw_answer
+    monkeypatch.setattr(
+        export, "raw_answer", lambda graph, *rest: graph.add("Mul", answer(graph, *rest), np.array(1.01))
+    )
+    with pytest.raises(UserError, match="not kept"):
+        export.main([], project)
+    assert not list((project / "runs" / "고객").glob("*onnx*"))

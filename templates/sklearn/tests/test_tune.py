@@ -1,0 +1,116 @@
+"""The search: better settings, the same after an interruption, no look at the test rows."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import customer_rows, write_csv
+
+import extras
+import tune
+from config import Config
+from prepare import prepare
+from settings import UserError, load_config
+from train import main as train
+
+pytest.importorskip("optuna", reason="python tune.py needs optuna")
+
+
+def trials(project: Path) -> list[tuple[object, ...]]:
+    """What the only study of a project has tried."""
+    import optuna
+
+    storage = f"sqlite:///{project / 'runs' / 'tuning.db'}"
+    (summary,) = optuna.get_all_study_summaries(storage)
+    study = optuna.load_study(study_name=summary.study_name, storage=storage)
+    return [(trial.state.name, trial.params, trial.intermediate_values) for trial in tune.finished(study)]
+
+
+def copy_of(project: Path, name: str) -> Path:
+    """Another project with the same settings."""
+    other = project / name
+    other.mkdir()
+    (other / "config.toml").write_text((project / "config.toml").read_text("utf-8"), encoding="utf-8")
+    return other
+
+
+def test_going_on_is_like_never_stopping(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "STARTUP", 3)
+    whole, parts = copy_of(project, "whole"), copy_of(project, "parts")
+    assert tune.main(["--dataset", "iris", "--trials", "9"], whole) == 0
+    assert tune.main(["--dataset", "iris", "--trials", "4"], parts) == 0
+
+    def stopped(*arguments: object) -> float:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "score", stopped)
+        assert tune.main(["--dataset", "iris", "--trials", "9"], parts) == 130
+    # Folds side by side change nothing either.
+    text = (parts / "config.toml").read_text("utf-8").replace("n_jobs = 1", "n_jobs = 2")
+    (parts / "config.toml").write_text(text, encoding="utf-8")
+    assert tune.main(["--dataset", "iris", "--trials", "9"], parts) == 0
+    assert trials(parts) == trials(whole)
+    assert len(trials(whole)) == 9
+    assert any(state == "PRUNED" and len(scores) == 2 for state, _, scores in trials(whole))
+    assert (whole / "runs" / "iris" / "tuning.png").stat().st_size > 5000
+
+
+def test_the_best_settings_are_trained_with(project: Path, capsys: pytest.CaptureFixture) -> None:
+    path = write_csv(project / '고객 "1".csv', *customer_rows(120))
+    before = (project / "config.toml").read_text("utf-8")
+    assert tune.main(["--data", str(path), "--target", "상태", "--trials", "6"], project) == 0
+    assert (project / "config.toml").read_text("utf-8") == before
+    tuned = project / "runs" / '고객 "1"' / "tuned.toml"
+    written = tomllib.loads(tuned.read_text("utf-8"))
+    assert written["data"] | {"path": str(path), "target": "상태"} == written["data"]
+    assert written["train"] == tomllib.loads(before)["train"]
+    capsys.readouterr()
+    assert train(["--config", str(tuned)], project) == 0
+    printed = capsys.readouterr().out
+    assert written["model"]["name"] in printed
+    assert "Tuning" not in printed
+
+
+def test_the_held_out_rows_are_not_looked_at(project: Path) -> None:
+    header, rows = customer_rows(160)
+    text = (project / "config.toml").read_text("utf-8").replace('name = "auto"', 'name = "SVM"')
+    (project / "config.toml").write_text(text, encoding="utf-8")
+    first, second = copy_of(project, "first"), copy_of(project, "second")
+    assert tune.main(["--data", str(write_csv(first / "a.csv", header, rows)), "--trials", "5"], first) == 0
+    for row in prepare(load_config(first / "runs" / "a" / "tuned.toml", Config), first).test:
+        rows[row][header.index("나이")], rows[row][header.index("도시")] = "9999", "달"
+    assert tune.main(["--data", str(write_csv(second / "a.csv", header, rows)), "--trials", "5"], second) == 0
+    assert trials(first) == trials(second)
+
+
+def test_a_search_belongs_to_its_data_and_settings(project: Path, capsys: pytest.CaptureFixture) -> None:
+    assert tune.main(["--dataset", "iris", "--trials", "2"], project) == 0
+    text = (project / "config.toml").read_text("utf-8")
+    (project / "config.toml").write_text(text.replace("seed = 0", "seed = 1"), encoding="utf-8")
+    capsys.readouterr()
+    assert tune.main(["--dataset", "iris", "--trials", "2"], project) == 0
+    assert "0 trials so far" in capsys.readouterr().out
+
+
+def test_a_settings_file_of_another_shape_is_explained(project: Path) -> None:
+    text = (project / "config.toml").read_text("utf-8")
+    path = project / "other.toml"
+    path.write_text(text.replace('[model]\nname = "auto"\nsettings = {}', "").replace("[data]", "model = {}\n[data]"))
+    with pytest.raises(UserError, match=r"model\.name"):
+        tune.main(["--dataset", "iris", "--trials", "1", "--config", str(path)], project)
+
+
+def test_what_is_missing_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = tmp_path / "pyproject.toml"
+    listed.write_text('[project]\noptional-dependencies = {a = ["nothing-there>=3", "more<2"]}\n', encoding="utf-8")
+    monkeypatch.setattr(extras, "PROJECT", listed)
+    with pytest.raises(
+        UserError, match=r'python tune\.py needs nothing-there.* pip install "nothing-there>=3" "more<2"'
+    ):
+        extras.need("nothing-there", "python tune.py")
+    listed.unlink()
+    with pytest.raises(UserError, match='pip install "other"'):
+        extras.need("other", "python tune.py")
