@@ -165,8 +165,8 @@ def plot(study: Any, metric: str, space: dict[str, Any], path: Path) -> None:
     trials = finished(study)
     done = [trial for trial in trials if trial.state.name == "COMPLETE"]
     best, settings = settings_of(study.best_trial)
-    figure = Figure(figsize=(5 + 3 * max(1, len(settings)), 4), layout="constrained")
-    axes = figure.subplots(1, 1 + max(1, len(settings)), sharey=True, width_ratios=[2] + [1] * max(1, len(settings)))
+    figure = Figure(figsize=(5 + 3 * len(space), 4), layout="constrained")
+    axes = figure.subplots(1, 1 + len(space), sharey=True, width_ratios=[2] + [1] * len(space))
     low = min(trial.value for trial in done)
     for color, name in zip(
         ("#4878a8", "#d1843c", "#5a9a5a"), sorted({settings_of(t)[0] for t in trials}), strict=False
@@ -181,14 +181,15 @@ def plot(study: Any, metric: str, space: dict[str, Any], path: Path) -> None:
     )
     axes[0].set(xlabel="trial", ylabel=f"{metric}, cross-validated", title=f"{len(trials)} trials")
     axes[0].legend(fontsize="small")
-    for axis, key in zip(axes[1:], settings, strict=False):
+    for axis, key in zip(axes[1:], space, strict=True):
         mine = [t for t in done if settings_of(t)[0] == best and settings_of(t)[1]]
         axis.scatter([settings_of(t)[1][key] for t in mine], [t.value for t in mine], s=16, color="#4878a8")
-        axis.axvline(settings[key], color="black", linewidth=1)
-        axis.set(xlabel=key, xscale="log", title=best if key == next(iter(settings)) else "")
+        if settings:  # none where the defaults are best
+            axis.axvline(settings[key], color="black", linewidth=1)
+        axis.set(xlabel=key, xscale="log", title=best if key == next(iter(space)) else "")
         values = space[key]
         ticks = [values[0], (values[0] * values[1]) ** 0.5, values[1]] if isinstance(values, tuple) else values
-        axis.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+        axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
         axis.minorticks_off()
     store.write_atomic(path, lambda staged: figure.savefig(staged, dpi=120, format="png"))
 

@@ -58,7 +58,7 @@ def test_a_copy_of_a_number_is_named(config: Config, tmp_path: Path) -> None:
 def test_few_rows_of_noise_are_not_suspected(config: Config, tmp_path: Path) -> None:
     """A tree can learn so few rows by heart: it must be asked about others."""
     draw = random.Random(0)
-    rows = [[round(draw.random(), 6), round(draw.random(), 6), "ab"[i % 2]] for i in range(40)]
+    rows = [[round(draw.random(), 6), round(draw.random(), 6), "ab"[i % 2]] for i in range(20)]
     assert prepared(config, write_csv(tmp_path / "a.csv", ["x", "z", "y"], rows)).warnings == []
 
 

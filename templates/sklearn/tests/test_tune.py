@@ -49,7 +49,7 @@ def test_going_on_is_like_never_stopping(project: Path, monkeypatch: pytest.Monk
         patch.setattr(tune, "score", stopped)
         assert tune.main(["--dataset", "iris", "--trials", "9"], parts) == 130
     # Folds side by side change nothing either.
-    text = (parts / "config.toml").read_text("utf-8").replace("n_jobs = 1", "n_jobs = 2")
+    text = (parts / "config.toml").read_text("utf-8").replace("n_jobs = 1", "n_jobs = 3")
     (parts / "config.toml").write_text(text, encoding="utf-8")
     assert tune.main(["--dataset", "iris", "--trials", "9"], parts) == 0
     assert trials(parts) == trials(whole)
@@ -89,10 +89,11 @@ def test_the_held_out_rows_are_not_looked_at(project: Path) -> None:
 def test_a_search_belongs_to_its_data_and_settings(project: Path, capsys: pytest.CaptureFixture) -> None:
     assert tune.main(["--dataset", "iris", "--trials", "2"], project) == 0
     text = (project / "config.toml").read_text("utf-8")
-    (project / "config.toml").write_text(text.replace("seed = 0", "seed = 1"), encoding="utf-8")
-    capsys.readouterr()
-    assert tune.main(["--dataset", "iris", "--trials", "2"], project) == 0
-    assert "0 trials so far" in capsys.readouterr().out
+    for old, new in (("seed = 0", "seed = 1"), ("folds = 3", "folds = 4")):
+        (project / "config.toml").write_text(text.replace(old, new), encoding="utf-8")
+        capsys.readouterr()
+        assert tune.main(["--dataset", "iris", "--trials", "1"], project) == 0
+        assert "0 trials so far" in capsys.readouterr().out
 
 
 def test_a_settings_file_of_another_shape_is_explained(project: Path) -> None:
