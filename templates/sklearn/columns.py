@@ -26,6 +26,7 @@ BOOLEANS = {
     **dict.fromkeys(("true", "yes", "y", "t", "예", "네", "참", "o", "1"), 1.0),
     **dict.fromkeys(("false", "no", "n", "f", "아니오", "아니요", "거짓", "x", "0"), 0.0),
 }
+CROSS_MARKS = {"o", "x"}  # yes and no in Korean forms, but letters like any other unless they come as this pair
 # Thousands separators and decimal marks: 1,234.5 is style ".", 1.234,5 is style ",".
 THOUSANDS = {".": r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", ",": r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?"}
 UNITS = r"^[₩$€£¥]\s*|\s*(?:%|원)$"
@@ -142,7 +143,8 @@ def _kind(name: str, values: pd.Series) -> tuple[Column, str]:
     if style:
         return Column(name, "number", style), _number_note(known, style)
     lower = set(known.str.lower())
-    if lower <= set(BOOLEANS) and len({BOOLEANS[word] for word in lower}) == 2:
+    words = lower == CROSS_MARKS or lower <= set(BOOLEANS) - CROSS_MARKS
+    if words and len({BOOLEANS[word] for word in lower}) == 2:
         return Column(name, "boolean"), ""
     style = _date_style(known) if len(known) else None
     if style:
