@@ -124,7 +124,9 @@ def test_numbers_where_text_is_expected() -> None:
     assert read["b"].tolist() == [1.0, 0.0]
 
 
-@pytest.mark.parametrize(("words", "kind"), [(["O", "X"], "boolean"), (["x", "y"], "category"), (["o", "n"], "category")])
+@pytest.mark.parametrize(
+    ("words", "kind"), [(["O", "X"], "boolean"), (["x", "y"], "category"), (["o", "n"], "category")]
+)
 def test_o_and_x_mean_yes_and_no_only_as_a_pair(words: list[str], kind: str) -> None:
     columns, _ = describe(pd.DataFrame({"answer": words * 3}))
     assert [column.kind for column in columns] == [kind]
