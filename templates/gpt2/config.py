@@ -89,6 +89,7 @@ class MachineConfig:
     compile: bool
     checkpointing: bool
     threads: int = setting(minimum=0)
+    strategy: str = setting(choices=("none", "ddp", "fsdp"))
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class MachineConfig:
     threads: int = setting(minimum=0)
     workers: int = setting(minimum=0)
     pin_memory: bool
+    strategy: str = setting(choices=("none", "ddp", "fsdp"))
 
 
 @dataclass(frozen=True, kw_only=True)

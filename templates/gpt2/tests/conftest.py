@@ -118,7 +118,13 @@ def config(options: GenerateConfig, tmp_path_factory: pytest.TempPathFactory) ->
         ),
         generate=options,
         machine=MachineConfig(
-            device="cpu", precision="fp32", tf32=False, compile=False, checkpointing=False, threads=1
+            device="cpu",
+            precision="fp32",
+            tf32=False,
+            compile=False,
+            checkpointing=False,
+            threads=1,
+            strategy="none",
         ),
     )
 

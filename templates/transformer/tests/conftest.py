@@ -57,6 +57,7 @@ SMALL = Config(
         threads=1,
         workers=0,
         pin_memory=False,
+        strategy="none",
     ),
 )
 
