@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from scaffold.errors import ScaffoldError, UsageError
+from scaffold.errors import ScaffoldError
 from scaffold.hardware.machine import Accelerator, Machine
 from scaffold.hardware.torch_build import TorchBuild, choose, served
+from scaffold.projects.checks import DEVICES, Checks, check_device
 from scaffold.projects.options import check_heads, check_options
 from scaffold.projects.solver import Solver
 from scaffold.projects.template import Template
 
-_DEVICES = {"cpu": "cpu", "cuda": "cuda", "rocm": "cuda", "xpu": "xpu", "mps": "mps"}
+# AMD's architectures with matrix instructions for bf16: CDNA (MI100 and later), RDNA 3 and later.
+_BF16_AMD = ("gfx908", "gfx90a", "gfx94", "gfx95", "gfx11", "gfx12")
 _BF16_WIDTH = 256  # narrower layers are too small for the casts to pay
 
 
@@ -129,9 +131,10 @@ def _plan_tabular(draft: _Draft, machine: Machine) -> None:
 def _plan_torch(
     draft: _Draft, template: Template, defaults: dict[str, Any], machine: Machine, torch: TorchBuild
 ) -> Solver:
-    device = draft.decide("device", _DEVICES[torch.build], torch.reason)
-    _check_device(device, torch)
+    device = draft.decide("device", DEVICES[torch.build], torch.reason)
+    check_device(device, torch)
     card = None if device == "cpu" else served(machine, torch)
+    Checks(device, card, machine, torch).all(draft.chosen)
     solver = Solver(device, card, machine)
     presets = {name: {**defaults, **values, **draft.chosen} for name, values in template.presets.items()}
     preset = draft.decide("preset", *solver.preset(presets, _cores(machine)))
@@ -183,6 +186,10 @@ def _precision(device: str, card: Accelerator | None, machine: Machine, width: i
         if capability >= (7, 0):
             return "fp16", "tensor cores for fp16 but none for bf16: fp16 with loss scaling"
         return "fp32", "no tensor cores, or an unknown capability: fp32 is safe"
+    if device == "cuda" and card and not (card.arch or "").startswith(_BF16_AMD):
+        if card.arch is None:
+            return "fp32", "the architecture of this GPU is unknown: fp32 is safe"
+        return "fp16", f"{card.arch} has packed fp16 but no units for bf16: fp16 with loss scaling"
     if device in ("cuda", "xpu"):
         return "bf16", "this GPU computes bf16 natively"
     if device == "mps":
@@ -220,12 +227,3 @@ def _cores_word(cores: int) -> str:
 
 def _capability(card: Accelerator | None) -> tuple[int, int]:
     return (card.capability if card else None) or (0, 0)
-
-
-def _check_device(device: str, torch: TorchBuild) -> None:
-    allowed = {"cpu", _DEVICES[torch.build]}
-    if device not in allowed:
-        raise UsageError(
-            f"device {device} needs another build of torch than this machine's ({torch.build})",
-            hint=f"Here --set device can be {' or '.join(sorted(allowed))}; or generate for another --target.",
-        )
