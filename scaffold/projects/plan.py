@@ -103,6 +103,12 @@ def make_plan(template: Template, machine: Machine, target: str = "auto", chosen
     else:
         solver = _plan_torch(draft, template, defaults, machine, torch)
     preset = template.presets.get(draft.settings.get("preset", ""), {})
+    notes, explanation = (solver.notes(), solver.explanation()) if solver else ((), ())
+    if solver and template.pretrained:
+        dimensions = {**defaults, **preset, **draft.chosen, **template.pretrained}
+        tuning = solver.pretrained(dimensions, checkpointing=draft.settings["checkpointing"])
+        explanation = (*explanation, tuning.row)
+        notes = (*notes, tuning.note) if tuning.note else notes
     return Plan(
         template=template.name,
         target=target,
@@ -112,8 +118,8 @@ def make_plan(template: Template, machine: Machine, target: str = "auto", chosen
         memory=solver.memory if solver else _unknown_memory(machine),
         torch=torch,
         machine_summary=machine.summary(),
-        notes=solver.notes() if solver else (),
-        explanation=solver.explanation() if solver else (),
+        notes=notes,
+        explanation=explanation,
     )
 
 

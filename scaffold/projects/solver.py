@@ -128,6 +128,15 @@ class Solver:
             return (f"{beginning}: not even batch_size 1 fits until something else ends",)
         return (f"{beginning}: batch_size {fitting} would fit, and the project shrinks its own when it starts",)
 
+    def pretrained(self, dimensions: dict[str, Any], checkpointing: bool) -> Finetuning:
+        """What fine-tuning a ready-made model takes with the largest micro-batch that fits, as the project does it."""
+        other = Solver(self.device, self.card, self.machine)
+        other.model(dimensions, self.precision, self.effective)
+        micro = other.batch(checkpointing=checkpointing)
+        other.settle(micro, accumulating=micro < self.effective, checkpointing=checkpointing)
+        fits = other.available is None or other.step.total <= other.available
+        return Finetuning(str(dimensions["name"]), other.shape, micro, other.memory["estimated_bytes"] or 0, fits)
+
     def explanation(self) -> tuple[tuple[str, int, str], ...]:
         """The arithmetic: part, bytes, how they come about."""
         step, shape, run = self.step, self.shape, self.run
@@ -190,6 +199,34 @@ class Solver:
         if self.device != "cuda" or self.card is None:
             return False
         return self.card.vendor == "nvidia" or self.card.arch in _FUSED_AMD
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """Fine-tuning a ready-made model beside the plan's own: its name, shape, micro-batch, memory with the process."""
+
+    name: str
+    shape: Shape
+    micro: int
+    estimated: int
+    fits: bool
+
+    @property
+    def note(self) -> str | None:
+        """What to know where not even one block fits."""
+        if self.fits:
+            return None
+        return (
+            f"fine-tuning {self.name} takes about {_size(self.estimated)} even with one block at a time: "
+            "too much here; the new small model trains"
+        )
+
+    @property
+    def row(self) -> tuple[str, int, str]:
+        """Its line in the arithmetic."""
+        tokens = f"{self.micro} × {self.shape.length} tokens at a time"
+        how = f"not in the sum: all of it for {self.shape.parameters:,} weights, {tokens}"
+        return (f"fine-tuning {self.name}", self.estimated, how)
 
 
 def shape_of(preset: dict[str, Any]) -> Shape:

@@ -40,6 +40,7 @@ class Template:
         shared: files of `templates/_shared/` that the project gets as well.
         model: which memory formula the plan uses.
         presets: model sizes, smallest first.
+        pretrained: the dimensions of the ready-made model that the starter fine-tunes, and its `name`; empty for none.
         run: what to type after the install.
     """
 
@@ -58,6 +59,7 @@ class Template:
     shared: tuple[str, ...]
     model: Model
     presets: dict[str, dict[str, Any]]
+    pretrained: dict[str, Any]
     settings: dict[str, Setting]
     run: tuple[str, ...]
 
@@ -134,6 +136,7 @@ def _read(folder: Path) -> Template:
             shared=tuple(data.get("shared", ())),
             model=data["model"],
             presets=data.get("presets", {}),
+            pretrained=data.get("pretrained", {}),
             settings=settings,
             run=tuple(data["run"]),
         )

@@ -156,7 +156,6 @@ class Shape:
         exact = c if run.fused_attention else _FULL  # unfused attention computes in fp32
         norm = (_FULL + c) * d  # its input, and its output as the next matrix reads it
         matrices = self._matrices(run)
-        matrices = self._matrices(run)
         if not self.encoder_layers:
             block = 2 * norm + (3 * exact + c) * d + matrices + self.inner_copies * c * ff + 2 * mask * d
             return [block] * self.decoder_layers
