@@ -171,9 +171,9 @@ def train_gpt2(row: list[Any], updates: int) -> None:
     import torch
 
     from config import ScratchConfig
+    from learning import language_loss, make_optimizer, set_dropout
     from models import new_model
     from runtime import Device, autocast
-    from trainer import language_loss, make_optimizer, set_dropout
 
     _, width, heads, layers, vocabulary, length, batch, dropout, precision, checkpointing, parts = row
     shape = ScratchConfig(layers, heads, width, vocabulary, 10, 1e-3)

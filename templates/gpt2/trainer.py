@@ -1,4 +1,4 @@
-"""The training itself: the loss, the optimizer, and a run from its first update to the model that it leaves behind."""
+"""A training run, from its first update to the model that it leaves behind."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
 from data import Blocks, encode, read_documents, split_tail, validation_blocks
 from generate import continue_prompts
-from memory import Shape, Training
+from learning import language_loss, learning_rate_at, make_optimizer, set_dropout, training_bytes, validation_loss
 from models import new_model, save_pretrained, train_tokenizer
 from peak import PeakMemory, return_blocks_at_once, training_on
 from runtime import (
-    Device,
     Metrics,
     Progress,
     autocast,
@@ -36,73 +35,6 @@ from settings import UserError
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step
 VALIDATION_BLOCKS = 200  # enough to steer by
 SAMPLE_TOKENS = 40
-
-
-def learning_rate_at(step: int, steps: int, warmup_share: float) -> float:
-    """The share of the full learning rate at a step: a straight warm-up, then half a cosine down to zero.
-
-    Adam's first estimates of the gradient are poor, so full steps at the start would spoil the weights; the slow end
-    lets them settle.
-    """
-    warmup = max(1, round(steps * warmup_share))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-
-def make_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW; matrices are pulled a little towards zero at every step, biases and layer norms are left alone."""
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    groups = [
-        {"params": [weight for weight in weights if weight.dim() >= 2], "weight_decay": weight_decay},
-        {"params": [weight for weight in weights if weight.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
-
-
-def language_loss(model: Any, blocks: Tensor) -> Tensor:
-    """Mean cross-entropy of every token of blocks [N, T] given those before it.
-
-    The labels are the blocks themselves: the model shifts them by one. Shifted here too, it would learn to leave out
-    every second word.
-    """
-    return model(input_ids=blocks, labels=blocks, use_cache=False).loss
-
-
-@torch.no_grad()
-def validation_loss(model: Any, blocks: Tensor, dev: Device, size: int) -> float:
-    """Mean loss over blocks [N, T], `size` of them at a time, without dropout. exp(loss) is the perplexity."""
-    model.eval()
-    total = 0.0
-    for part in blocks.split(size):
-        with autocast(dev):
-            total += language_loss(model, part.to(dev.device)).item() * len(part)
-    model.train()
-    return total / len(blocks)
-
-
-def set_dropout(model: nn.Module, share: float) -> None:
-    """Switch off this share of the activations at random while training; a model folder's own choice is overruled."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = share
-
-
-def training_bytes(model: Any, blocks: int, length: int, training: Training, dropout: float) -> int:
-    """Memory of an update with `blocks` blocks of `length` tokens at a time (memory.py has the sums)."""
-    config = model.config
-    shape = Shape(
-        width=config.hidden_size,
-        encoder_layers=0,
-        decoder_layers=config.num_hidden_layers,
-        feedforward=getattr(config, "n_inner", None) or 4 * config.hidden_size,
-        vocabulary=config.vocab_size,
-        length=length,
-        heads=config.num_attention_heads,
-        dropout=dropout,
-        inner_copies=5 if getattr(config, "activation_function", "") == "gelu_new" else 2,
-    )
-    return shape.step(blocks, training).total
 
 
 class Run:

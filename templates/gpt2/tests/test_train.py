@@ -13,10 +13,11 @@ import torch
 import generate
 import train
 from config import Config, read_config
+from learning import language_loss, learning_rate_at, make_optimizer, validation_loss
 from models import load_pretrained
 from runtime import Device
 from settings import UserError
-from trainer import Run, language_loss, learning_rate_at, make_optimizer, validation_loss
+from trainer import Run
 
 
 def never() -> bool:
