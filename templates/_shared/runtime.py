@@ -1,4 +1,4 @@
-"""What a training script needs around its model: device, checkpoints, metrics, progress.
+"""What a training script needs around its model: device, memory, metrics, progress.
 
 Nothing in this file knows which model is trained. Skim it; the lesson is in the other files.
 """
@@ -14,14 +14,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_model, save_model
-
-from settings import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,87 +118,6 @@ def seed_everything(seed: int) -> None:
     """Start the random generators of Python and torch (on every device) from one number."""
     random.seed(seed)
     torch.manual_seed(seed)
-
-
-@contextlib.contextmanager
-def replace_folder(path: Path) -> Iterator[Path]:
-    """A new folder to fill. It becomes `path` when the block ends well; when it fails `path` stays as it was."""
-    fresh, old = path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        yield fresh
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        path.rename(old)  # killed right here, the checkpoint is `old`: _existing() knows
-    fresh.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _existing(path: Path) -> Path:
-    for folder in (path, path.with_name(path.name + ".old")):
-        if (folder / "checkpoint.json").is_file():
-            return folder
-    raise UserError(f"there is no checkpoint in {path}; run train.py first")
-
-
-def save_checkpoint(
-    path: Path,
-    *,
-    model: torch.nn.Module,
-    step: int,
-    extra: Mapping[str, Any],
-    also: Callable[[Path], object] | None = None,
-    **stateful: Any,
-) -> None:
-    """Write the folder `path`: model.safetensors, checkpoint.json (step, extra) and state.pt, all of it or nothing.
-
-    `extra` is plain JSON data. `stateful` are objects with a state_dict (optimizer=, scheduler=, scaler=); state.pt
-    holds theirs and the random generators', so that a resumed run goes on exactly as if it had never stopped.
-    `also(folder)` may add files of its own.
-    """
-    device = next(model.parameters()).device
-    state = {"python": random.getstate(), "torch": torch.get_rng_state()}
-    if device.type != "cpu":
-        state["device"] = torch.get_device_module(device).get_rng_state()
-    with replace_folder(path) as folder:
-        if also:
-            also(folder)
-        save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
-        torch.save({"random": state} | {name: it.state_dict() for name, it in stateful.items()}, folder / "state.pt")
-        document = json.dumps({"step": step, "extra": extra}, ensure_ascii=False, indent=1)
-        (folder / "checkpoint.json").write_text(document, encoding="utf-8")
-
-
-def read_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
-    """(step, extra) of a checkpoint, read without its weights. Raises UserError when there is none."""
-    document = json.loads((_existing(path) / "checkpoint.json").read_text(encoding="utf-8"))
-    return document["step"], document["extra"]
-
-
-def load_checkpoint(path: Path, *, model: torch.nn.Module, **stateful: Any) -> tuple[int, dict[str, Any]]:
-    """Put a checkpoint's weights into `model` and return (step, extra).
-
-    With the objects that were saved (optimizer=, scheduler=, scaler=) their state and that of the random generators
-    comes back too. Raises UserError when there is no checkpoint or it is of another model.
-    """
-    folder, device = _existing(path), next(model.parameters()).device
-    try:
-        load_model(model, str(folder / "model.safetensors"), device=str(device))
-        if stateful:
-            state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-            for name, it in stateful.items():
-                it.load_state_dict(state[name])
-            random.setstate(state["random"]["python"])
-            torch.set_rng_state(state["random"]["torch"])
-            if device.type != "cpu" and "device" in state["random"]:
-                torch.get_device_module(device).set_rng_state(state["random"]["device"])
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{folder} does not fit the settings in config.toml, train anew: {error}") from None
-    return read_checkpoint(path)
 
 
 class Metrics:

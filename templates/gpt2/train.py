@@ -9,10 +9,11 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from checkpoints import read_checkpoint
 from config import Config, read_config
 from generate import RUNS
 from models import SCRATCH, HubUnreachable, load_pretrained
-from runtime import StopRequest, read_checkpoint, set_threads
+from runtime import StopRequest, set_threads
 from settings import UserError, main_guard
 from trainer import Run
 

@@ -12,24 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from checkpoints import load_checkpoint, replace_folder, save_checkpoint
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
 from data import Blocks, encode, read_documents, split_tail, validation_blocks
 from generate import continue_prompts
 from learning import language_loss, learning_rate_at, make_optimizer, set_dropout, training_bytes, validation_loss
 from models import new_model, save_pretrained, train_tokenizer
 from peak import PeakMemory, return_blocks_at_once, training_on
-from runtime import (
-    Metrics,
-    Progress,
-    autocast,
-    choose_device,
-    fit_micro_batch,
-    load_checkpoint,
-    replace_folder,
-    save_checkpoint,
-    scaler_for,
-    seed_everything,
-)
+from runtime import Metrics, Progress, autocast, choose_device, fit_micro_batch, scaler_for, seed_everything
 from settings import UserError
 
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step

@@ -12,10 +12,11 @@ from settings import UserError, main_guard  # isort: skip (before torch: see the
 import torch
 from torch import nn
 
+from checkpoints import load_checkpoint, read_checkpoint
 from config import Config, ModelConfig, read_config
 from data import PAD, Encoded, Pair, Vocabulary, collate, load_pairs, split_pairs
 from model import Translator
-from runtime import Device, autocast, choose_device, load_checkpoint, read_checkpoint, set_threads
+from runtime import Device, autocast, choose_device, set_threads
 
 METRIC_NAMES = {"exact": "exact match, %", "chrf": "chrF", "bleu": "BLEU"}
 BATCH = 128  # no gradients are kept, so far more fit than in training

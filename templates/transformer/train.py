@@ -15,6 +15,7 @@ from settings import UserError, main_guard  # isort: skip (before torch: see the
 import torch
 from torch import Tensor, nn
 
+from checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
 from config import Config, TrainConfig, read_config
 from data import PAD, BucketSampler, Vocabulary, encode_pairs, load_pairs, split_pairs, training_batches
 from evaluate import METRIC_NAMES, load_translator, report, score, translate, validation_loss
@@ -28,9 +29,6 @@ from runtime import (
     autocast,
     choose_device,
     fit_micro_batch,
-    load_checkpoint,
-    read_checkpoint,
-    save_checkpoint,
     scaler_for,
     seed_everything,
     set_threads,

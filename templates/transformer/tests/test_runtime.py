@@ -11,17 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
 from config import read_config
-from runtime import (
-    Device,
-    Metrics,
-    StopRequest,
-    choose_device,
-    fit_micro_batch,
-    load_checkpoint,
-    read_checkpoint,
-    save_checkpoint,
-)
+from runtime import Device, Metrics, StopRequest, choose_device, fit_micro_batch
 from settings import ConfigError, UserError
 
 PROJECT_CONFIG = Path(__file__).parent.parent / "config.toml"
