@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,16 @@ class ScratchConfig:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
+    method: str = setting(choices=("full", "lora"))
     steps: int = setting(minimum=1)
+    learning_rate: float = setting(minimum=1e-8, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    rank: int = setting(minimum=1)
+    alpha: float = setting(minimum=1e-6)
+    targets: str = setting(choices=("attention", "all"))
     learning_rate: float = setting(minimum=1e-8, maximum=1.0)
 
 
@@ -97,10 +107,17 @@ class Config:
     model: ModelConfig
     scratch: ScratchConfig
     finetune: FinetuneConfig
+    lora: LoraConfig
     data: DataConfig
     train: TrainConfig
     generate: GenerateConfig
     machine: MachineConfig
+
+    def finetuning(self, method: str) -> FinetuneConfig:
+        """How to fine-tune by a method: [finetune], and with LoRA its own learning rate."""
+        if method == "full":
+            return dataclasses.replace(self.finetune, method=method)
+        return dataclasses.replace(self.finetune, method=method, learning_rate=self.lora.learning_rate)
 
 
 def read_config(path: Path) -> Config:

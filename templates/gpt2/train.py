@@ -22,13 +22,13 @@ FIRST_RUN_SECONDS = 180.0  # somebody who asked for a text is waiting
 
 def begin(config: Config, name: str | None, run_name: str | None) -> Run:
     """A run from the model that `name` or else config.toml names, or from a new one where the hub can't be reached."""
-    wanted, start = name or config.model.name, None
+    wanted, start, method = name or config.model.name, None, config.finetune.method
     if wanted != SCRATCH:
         try:
             start = load_pretrained(wanted, config.model.revision)
             print(f"start: {wanted}", flush=True)
         except HubUnreachable as trouble:
-            if name:  # asked for by name: nothing else will do
+            if name or method == "lora":  # asked for by name: nothing else will do
                 raise UserError(f"{trouble}. --model {SCRATCH} trains a small GPT-2 from nothing instead") from None
             print(f"{trouble}.", flush=True)
     if start is None:
@@ -36,7 +36,8 @@ def begin(config: Config, name: str | None, run_name: str | None) -> Run:
     if not config.data.path:
         print("text: Python's own documentation, for --data names no other", flush=True)
     folder = free_folder(run_name or ("finetune" if start else SCRATCH), numbered=not run_name)
-    return Run(config, config.finetune if start else config.scratch, folder, start)
+    recipe = config.finetuning(method) if start else config.scratch
+    return Run(config, recipe, folder, start, origin=(wanted, config.model.revision))
 
 
 def free_folder(name: str, *, numbered: bool) -> Path:
@@ -59,8 +60,11 @@ def resume(config: Config, run_name: str | None) -> Run:
         raise UserError(f"there is nothing to go on with in {RUNS / (run_name or '')}; leave --resume out")
     last = saved[-1].parent
     print(f"start: {last}", flush=True)
-    recipe = config.scratch if read_checkpoint(last)[1]["scratch"] else config.finetune
-    return Run(config, recipe, last.parent, load_pretrained(str(last)), resume=True)
+    extra = read_checkpoint(last)[1]
+    method, origin = extra["method"], (str(extra["origin"][0]), str(extra["origin"][1]))
+    start = load_pretrained(*origin) if method == "lora" else load_pretrained(str(last))
+    recipe = config.scratch if method == SCRATCH else config.finetuning(method)
+    return Run(config, recipe, last.parent, start, origin=origin, resume=True)
 
 
 def train_until_stopped(run: Run, seconds: float | None = None) -> bool:
@@ -87,6 +91,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Teach a GPT-2 your text; see also config.toml.")
     parser.add_argument("--data", help="a text file, or a folder of them")
     parser.add_argument("--model", help="where to start: a model folder, a hub id, or scratch for a new small model")
+    parser.add_argument("--lora", action="store_true", help="train small matrices beside the weights, not the weights")
     parser.add_argument("--name", help="the run's folder in runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the run that was saved last, or with --name")
     parser.add_argument("--steps", type=int, help="this many updates in all")
@@ -95,9 +100,15 @@ def main() -> int:
     options = parser.parse_args()
     if options.resume and options.model:
         raise UserError("--resume goes on with the run's own model; leave --model out")
+    if options.resume and options.lora:
+        raise UserError("--resume goes on as the run began; leave --lora out")
     config = read_config(options.config)
+    if options.lora and (options.model or config.model.name) == SCRATCH:
+        raise UserError("a new model has nothing yet that --lora could build on; leave it out")
     if options.data is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=options.data))
+    if options.lora:
+        config = dataclasses.replace(config, finetune=dataclasses.replace(config.finetune, method="lora"))
     if options.steps is not None:
         if options.steps < 1:
             raise UserError("--steps must be at least 1")

@@ -17,6 +17,7 @@ from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
 from data import Blocks, encode, read_documents, split_tail, validation_blocks
 from generate import continue_prompts
 from learning import language_loss, learning_rate_at, make_optimizer, set_dropout, training_bytes, validation_loss
+from lora import Adapters
 from models import new_model, save_pretrained, train_tokenizer
 from peak import PeakMemory, return_blocks_at_once, training_on
 from runtime import Metrics, Progress, autocast, choose_device, fit_micro_batch, scaler_for, seed_everything
@@ -31,7 +32,8 @@ class Run:
     """One training run: its model, its data and the folder in runs/ that holds what it makes.
 
     It starts from `start`, a model and its tokenizer, or from a new model. `recipe` tells how far and how fast to
-    learn: config.scratch for a new model, config.finetune for one that can write already.
+    learn: config.scratch for a new model, config.finetuning(method) for one that can write already. `origin` says where
+    the latter came from: (name, revision).
     """
 
     def __init__(
@@ -41,9 +43,10 @@ class Run:
         folder: Path,
         start: tuple[Any, Any] | None = None,
         *,
+        origin: tuple[str, str] = ("", ""),
         resume: bool = False,
     ) -> None:
-        self.config, self.recipe, self.folder = config, recipe, folder
+        self.config, self.recipe, self.folder, self.origin = config, recipe, folder, origin
         seed_everything(config.train.seed)
         documents = read_documents(config.data.path)
         training, held_out = split_tail(documents, config.data.validation_share)
@@ -66,8 +69,13 @@ class Run:
         loaded = sum(weight.nbytes for weight in self.model.parameters())
         self.memory = PeakMemory(self.dev.device, already=loaded)
         self.model.to(self.dev.device)
+        self.adapters: Adapters | None = None
+        if self.method == "lora":
+            set_dropout(self.model, 0.0)
+            self.adapters = Adapters(self.model, self.config.lora, train.dropout)
+        else:
+            set_dropout(self.model, train.dropout)
         self.model.train()
-        set_dropout(self.model, train.dropout)
         if machine.checkpointing:
             self.model.activation_checkpointing_enable()
             return_blocks_at_once()
@@ -103,10 +111,16 @@ class Run:
         return self.memory.report(self.training_bytes(self.micro_batch))
 
     @property
+    def method(self) -> str:
+        """scratch, full or lora."""
+        return "scratch" if isinstance(self.recipe, ScratchConfig) else self.recipe.method
+
+    @property
     def description(self) -> dict[str, Any]:
         """What must be the same for a run to go on where it stopped."""
         return {
-            "scratch": isinstance(self.recipe, ScratchConfig),
+            "method": self.method,
+            **(self.adapters.description if self.adapters else {}),
             "training_tokens": len(self.blocks.tokens),
             "block": self.length,
             "batch": self.blocks.size,
@@ -114,12 +128,17 @@ class Run:
         }
 
     @property
+    def learned(self) -> nn.Module:
+        """What a checkpoint has to hold: everything, or with LoRA the adapters alone."""
+        return self.adapters.learned if self.adapters else self.model
+
+    @property
     def state(self) -> dict[str, Any]:
         return {"optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
 
     def _resume(self) -> None:
-        self.step, extra = load_checkpoint(self.folder / "last", model=self.model, **self.state)
-        self.best = extra.pop("best")
+        self.step, extra = load_checkpoint(self.folder / "last", model=self.learned, **self.state)
+        self.best = extra["best"]
         changed = [key for key, value in self.description.items() if extra[key] != value]
         if changed:
             raise UserError(f"{changed[0]} has changed since {self.folder} was begun; leave --resume out")
@@ -172,10 +191,20 @@ class Run:
         self.metrics.plot(self.folder / "curves.png", score="perplexity")
         if loss < self.best:
             self.best = loss
-            with replace_folder(self.folder / "model") as folder:
-                save_pretrained(folder, self.model, self.tokenizer)
+            self.keep()
         text = "\n".join(f"  | {line}" for line in self.sample().splitlines())
         return f"step {self.step}: validation loss {loss:.4f}, perplexity {math.exp(loss):.1f}\n{text}"
+
+    def keep(self) -> None:
+        """Write the model as it is into runs/NAME/model, and with LoRA the adapters alone into runs/NAME/adapter."""
+        with replace_folder(self.folder / "model") as folder:
+            if self.adapters:
+                self.adapters.save_merged(folder, self.tokenizer)
+            else:
+                save_pretrained(folder, self.model, self.tokenizer)
+        if self.adapters:
+            with replace_folder(self.folder / "adapter") as folder:
+                self.adapters.save(folder)
 
     def sample(self) -> str:
         """The beginning of the held-out text as the model would go on; the training's random numbers stay untouched."""
@@ -191,20 +220,21 @@ class Run:
         """Write all that is needed to go on into runs/NAME/last."""
         save_checkpoint(
             self.folder / "last",
-            model=self.model,
+            model=self.learned,
             step=self.step,
-            extra=self.description | {"best": self.best},
-            also=lambda folder: save_pretrained(folder, self.model, self.tokenizer),
+            extra=self.description | {"best": self.best, "origin": self.origin},
+            also=None if self.adapters else lambda folder: save_pretrained(folder, self.model, self.tokenizer),
             **self.state,
         )
 
     def describe(self) -> str:
         """What is about to be trained, in a few lines."""
-        weights = sum(weight.numel() for weight in self.model.parameters())
+        weights, learning = (sum(weight.numel() for weight in part.parameters()) for part in (self.model, self.learned))
+        share = f", of which {learning:,} learn ({learning / weights:.2%})" if self.adapters else ""
         lines = [
             f"data: {len(self.blocks.tokens):,} tokens to learn from, {self.validation.numel():,} held out; "
             f"{len(self.tokenizer):,} different tokens",
-            f"model: GPT-2 with {weights:,} weights on {self.dev.device.type} in {self.dev.precision}, "
+            f"model: GPT-2 with {weights:,} weights{share} on {self.dev.device.type} in {self.dev.precision}, "
             f"{torch.get_num_threads()} thread(s)",
             f"steps: {self.step} done of {self.recipe.steps}, {self.blocks.size} blocks of {self.length} tokens each, "
             f"{self.micro_batch} at a time",

@@ -18,6 +18,7 @@ from config import (
     DataConfig,
     FinetuneConfig,
     GenerateConfig,
+    LoraConfig,
     MachineConfig,
     ModelConfig,
     ScratchConfig,
@@ -103,7 +104,8 @@ def config(options: GenerateConfig, tmp_path_factory: pytest.TempPathFactory) ->
     return Config(
         model=ModelConfig(name="openai-community/gpt2", revision=""),
         scratch=SHAPE,
-        finetune=FinetuneConfig(steps=10, learning_rate=0.001),
+        finetune=FinetuneConfig(method="full", steps=10, learning_rate=0.001),
+        lora=LoraConfig(rank=4, alpha=8.0, targets="all", learning_rate=0.01),
         data=DataConfig(path=str(file), validation_share=0.1),
         train=TrainConfig(
             context=32,

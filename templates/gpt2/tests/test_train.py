@@ -189,7 +189,7 @@ def test_recomputed_activations_change_no_result(begin: Begin, config: Config, c
 def test_fine_tuning_starts_from_the_folder(folder: Path, config: Config, tmp_path: Path) -> None:
     run = train.begin(config, str(folder), None)
     assert run.folder == Path("runs/finetune")
-    assert run.recipe == config.finetune
+    assert run.recipe == config.finetuning("full")
     loaded, _ = load_pretrained(str(folder))
     assert torch.equal(run.model.transformer.wte.weight, loaded.transformer.wte.weight)
     run.save()
