@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scaffold.hardware.machine import Machine
 
 _WITH = "scaffold.cli.machine.with"
+_MOST_NODES = 1024
 
 
 def as_path(context: click.Context, _: click.Parameter, value: str | None) -> Path | None:
@@ -29,23 +30,41 @@ def as_path(context: click.Context, _: click.Parameter, value: str | None) -> Pa
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--target`, `--from` and `--with`, which every command that asks about a machine has."""
+    return _options(command, several=False)
+
+
+def targets_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same where `--target` may be given several times."""
+    return _options(command, several=True)
+
+
+def nodes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--nodes`, which `plan` and `new` share."""
+    kind = click.IntRange(1, _MOST_NODES)
+    text = "Machines like it that train together."
+    return click.option("--nodes", type=kind, default=1, show_default=True, metavar="N", help=text)(command)
+
+
+def _options(command: Callable[..., Any], *, several: bool) -> Callable[..., Any]:
 
     def keep(context: click.Context, _: click.Parameter, values: tuple[str, ...]) -> None:
         context.meta[_WITH] = values
 
-    def named(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    def named(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         source = context.get_parameter_source(parameter.name or "")
         # A recording that is named on the command line wins over a target in the environment.
         from_environment = source is click.core.ParameterSource.ENVIRONMENT
-        return "auto" if from_environment and context.params.get("recording") else value
+        return parameter.default if from_environment and context.params.get("recording") else value
 
     target = click.option(
         "--target",
-        default="auto",
-        show_default=True,
+        "targets" if several else "target",
+        default=("auto",) if several else "auto",
+        show_default="auto",
+        multiple=several,
         envvar="SCAFFOLD_TARGET",
         callback=named,
-        help="A named machine instead of this one.",
+        help="A named machine instead of this one" + ("; several stand side by side." if several else "."),
     )
     recording = click.option(
         "--from",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaffold.cli.machine import machine_for, target_options
+from scaffold.cli.machine import machine_for, nodes_option, target_options
 from scaffold.cli.output import Output, output_options
 from scaffold.cli.plan import set_option, settings_from
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("template")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @target_options
+@nodes_option
 @set_option
 @click.option("--references", type=click.IntRange(0, 50), default=5, show_default=True, help="Named in the README.")
 @click.option("--lang", "language", type=click.Choice(["en", "ko"]), default="en", help="Language of the README.")
@@ -34,6 +35,7 @@ def command(
     directory: Path,
     target: str,
     recording: Path | None,
+    nodes: int,
     chosen: tuple[str, ...],
     references: int,
     language: str,
@@ -45,7 +47,7 @@ def command(
     from scaffold.projects.create import Choices, create
     from scaffold.projects.template import load_template
 
-    choices = Choices(target, settings_from(chosen), language, dry_run, force, not no_git)
+    choices = Choices(target, settings_from(chosen), language, dry_run, force, not no_git, nodes)
     starter = load_template(template)
     created = create(starter, directory, machine_for(target, recording), references_of(starter, references), choices)
     output.emit(created.to_json(), lambda: show_created(output, created, dry_run=dry_run))
@@ -73,13 +75,19 @@ def show_created(output: Output, created: Created, *, dry_run: bool = False) -> 
         for name in created.files:
             output.line(f"  {name}")
     reasons = created.plan.reasons
-    shown = [name for name in ("device", "precision", "preset", "batch_size", "threads", "n_jobs") if name in reasons]
+    many = ("strategy", "world_size") if created.plan.settings.get("world_size", 1) > 1 else ()
+    main = ("device", "precision", "preset", *many, "batch_size", "threads", "n_jobs")
+    shown = [name for name in main if name in reasons]
     output.line()
     output.table(
         ("setting", "value", "why"),
         [(name, str(created.plan.settings[name]), reasons[name]) for name in shown],
         ("bold", "cyan", "dim"),
     )
+    if many:
+        output.line()
+        where = f"on each of {created.plan.nodes} nodes, with its own RANK" if created.plan.nodes > 1 else "here"
+        output.line(f"Training starts {where}: {created.plan.launch}")
     for notice in created.notices:
         output.note(notice)
     if not dry_run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaffold.cli.machine import machine_for, target_options
+from scaffold.cli.machine import machine_for, nodes_option, targets_options
 from scaffold.cli.output import Output, output_options
 from scaffold.errors import UsageError
 
@@ -38,28 +38,77 @@ def settings_from(chosen: tuple[str, ...]) -> dict[str, str]:
     return settings
 
 
-@click.command(epilog="Example:  scaffold plan transformer --target colab-t4")
+@click.command(epilog="Example:  scaffold plan transformer --target colab-t4 --target 8xh100")
 @click.argument("template")
-@target_options
+@targets_options
+@nodes_option
 @set_option
 @click.option("--explain", is_flag=True, help="Show the arithmetic behind the memory estimate.")
 @output_options
 @click.pass_obj
 def command(
-    output: Output, template: str, target: str, recording: Path | None, chosen: tuple[str, ...], explain: bool
+    output: Output,
+    template: str,
+    targets: tuple[str, ...],
+    recording: Path | None,
+    nodes: int,
+    chosen: tuple[str, ...],
+    explain: bool,
 ) -> None:
-    """Show the settings for a template on this machine, and why."""
+    """Show the settings for a template on this machine, and why; on several targets side by side."""
     from scaffold.projects.plan import make_plan
     from scaffold.projects.template import load_template
 
-    plan = make_plan(load_template(template), machine_for(target, recording), target, settings_from(chosen))
-    output.emit(plan.to_json(), lambda: _show(output, plan, explain=explain))
+    starter, settings = load_template(template), settings_from(chosen)
+    plans: list[Plan] = []
+    for target in dict.fromkeys(targets):
+        plans.append(make_plan(starter, machine_for(target, recording), target, settings, nodes=nodes))
+        if starter.presets:  # the same job everywhere: the model that the first target gets
+            settings = {"preset": str(plans[0].settings["preset"]), **settings}
+    if len(plans) == 1:
+        output.emit(plans[0].to_json(), lambda: _show(output, plans[0], explain=explain))
+    else:
+        document = plans[0].to_json() | {"targets": [plan.to_json() for plan in plans]}
+        output.emit(document, lambda: _show_beside(output, plans))
+
+
+def _show_beside(output: Output, plans: list[Plan]) -> None:
+    """The same job on several targets: a column for each."""
+    from scaffold.hardware.machine import gigabytes
+
+    preset = plans[0].settings.get("preset")
+    output.line(f"{plans[0].template}" + (f", preset {preset}, as on the first target" if preset else ""), style="bold")
+    output.line()
+    rows: list[tuple[str | None, ...]] = [("machine", *(plan.machine_summary for plan in plans))]
+    names = dict.fromkeys(name for plan in plans for name in plan.reasons if name != "preset")
+    rows += [(name, *(_value(plan, name) for plan in plans)) for name in names]
+    for name, key in (("memory of a process", "estimated_bytes"), ("of", "available_bytes")):
+        sizes = [plan.memory[key] for plan in plans]
+        rows.append((name, *(gigabytes(size) if size else None for size in sizes)))
+    rows.append(("torch", *(plan.torch.index or plan.torch.build for plan in plans)))
+    rows.append(("launch", *(plan.launch for plan in plans)))
+    output.table(("", *(plan.target for plan in plans)), rows, ("bold", *("cyan" for _ in plans)))
+    for plan in plans:
+        for note in plan.notes:
+            output.note(f"{plan.target}: {note}")
+    output.next_steps([_new_command(plan) for plan in plans])
+
+
+def _value(plan: Plan, name: str) -> str | None:
+    return str(plan.settings[name]) if name in plan.settings else None
+
+
+def _new_command(plan: Plan) -> str:
+    target = "" if plan.target == "auto" else f" --target {plan.target}"
+    nodes = f" --nodes {plan.nodes}" if plan.nodes > 1 else ""
+    return f"scaffold new {plan.template} my-{plan.template}{target}{nodes}"
 
 
 def _show(output: Output, plan: Plan, *, explain: bool) -> None:
     from scaffold.hardware.machine import gigabytes
 
-    output.line(f"{plan.template} on {plan.machine_summary}", style="bold")
+    nodes = f"{plan.nodes} nodes, each with " if plan.nodes > 1 else ""
+    output.line(f"{plan.template} on {nodes}{plan.machine_summary}", style="bold")
     output.line()
     output.table(
         ("setting", "value", "why"),
@@ -73,7 +122,10 @@ def _show(output: Output, plan: Plan, *, explain: bool) -> None:
     estimated, available = plan.memory["estimated_bytes"], plan.memory["available_bytes"]
     if estimated and available:
         output.line()
-        output.line(f"Training takes about {gigabytes(estimated)} of {gigabytes(available)} that it may use.")
+        each = " in each process" if plan.settings.get("world_size", 1) > 1 else ""
+        output.line(f"Training takes about {gigabytes(estimated)}{each} of {gigabytes(available)} that it may use.")
+    if plan.launch and plan.settings["world_size"] > 1:
+        output.line(f"Starts with: {plan.launch}")
     if explain:
         output.heading("Memory of one training step, when it is fullest")
         rows = [(part, f"{size / 1024**2:,.0f} MB", how) for part, size, how in plan.explanation]
@@ -82,4 +134,4 @@ def _show(output: Output, plan: Plan, *, explain: bool) -> None:
             output.line("This starter keeps its data in memory and little else: there is nothing to compute.")
     for note in plan.notes:
         output.note(note)
-    output.next_steps([f"scaffold new {plan.template} my-{plan.template}"])
+    output.next_steps([_new_command(plan)])

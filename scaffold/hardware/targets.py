@@ -11,6 +11,18 @@ from scaffold.hardware.tables import table
 
 _MIB = 1024**2
 _MOST_CARDS = 16
+# What may stand before a target's name, `lambda:gpu_8x_h100`: where such machines are to be rented or reached.
+_PLACES = {
+    "aws": "aws",
+    "amazon": "aws",
+    "azure": "azure",
+    "gcp": "gcp",
+    "google": "gcp",
+    "lambda": "lambda",
+    "kubernetes": "kubernetes",
+    "k8s": "kubernetes",
+    "slurm": "slurm",
+}
 # Eight of a card, as people write it: 8xh100, 8 × h100, h100x8, and h100:8 as SkyPilot does.
 _SEVERAL = (r"(?P<count>\d{1,3})-?[x×*]-?(?P<name>.+)", r"(?P<name>.+?)-?[x×*:]-?(?P<count>\d{1,3})")
 
@@ -23,6 +35,31 @@ def names() -> tuple[str, ...]:
 def instances() -> tuple[str, ...]:
     """The clouds' names for machines, as each cloud writes them."""
     return tuple(name for rows in table("instances").values() for name in rows)
+
+
+def place(name: str) -> tuple[str | None, str]:
+    """A target's cloud or cluster, None where none is named, and the rest: `lambda:8xh100` → `("lambda", "8xh100")`.
+
+    A cloud's own instance name, such as `g5.xlarge`, names the cloud as well.
+    """
+    before, colon, rest = name.partition(":")
+    cloud = _PLACES.get(before.strip().lower())
+    if colon and cloud:
+        return cloud, rest
+    wanted = _normal(name)
+    tables = table("instances").items()
+    owner = next((owner for owner, rows in tables if any(_normal(row) == wanted for row in rows)), None)
+    return (_PLACES[owner] if owner else None), name
+
+
+def counts(name: str) -> dict[str, set[int]]:
+    """Cloud → how many of a target's card its instances have."""
+    found: dict[str, set[int]] = {}
+    for owner, rows in table("instances").items():
+        for row in rows.values():
+            if row["target"] == name:
+                found.setdefault(_PLACES[owner], set()).add(row["count"])
+    return found
 
 
 def title(name: str) -> str:
@@ -75,10 +112,11 @@ def _cards(entry: dict[str, Any], count: int, memory_bytes: int) -> tuple[Accele
 
 
 def _find(name: str) -> tuple[int, dict[str, Any]]:
-    wanted, targets = _normal(name), table("targets")
+    cloud, bare = place(name)
+    wanted, targets = _normal(bare), table("targets")
     if wanted in targets:
         return 1, targets[wanted]
-    instance = next((known for known in instances() if _normal(known) == wanted), None)
+    instance = _instance_name(wanted, cloud)
     if instance is not None:
         return 1, _instance(instance)
     for shape in _SEVERAL:
@@ -86,6 +124,14 @@ def _find(name: str) -> tuple[int, dict[str, Any]]:
         if match is not None and match["name"] in targets:
             return _several(name, match["name"], int(match["count"]))
     raise _unknown(name, wanted)
+
+
+def _instance_name(wanted: str, cloud: str | None) -> str | None:
+    """A cloud's own name for an instance; with the cloud given, its beginning is enough where only one begins so."""
+    known = [name for owner, rows in table("instances").items() if cloud in (None, _PLACES[owner]) for name in rows]
+    exact = [name for name in known if _normal(name) == wanted]
+    begun = [name for name in known if cloud and wanted and _normal(name).startswith(f"{wanted}-")]
+    return exact[0] if exact else begun[0] if len(begun) == 1 else None
 
 
 def _normal(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,6 +62,7 @@ class Choices:
     dry_run: bool = False
     force: bool = False
     git: bool = True
+    nodes: int = 1
 
 
 def create(
@@ -86,7 +88,7 @@ def create(
     choices = choices or Choices()
     chosen = dict(choices.set or {})
     check_destination(destination, force=choices.force)
-    plan = make_plan(template, machine, choices.target, chosen)
+    plan = make_plan(template, machine, choices.target, chosen, nodes=choices.nodes)
     name = Path(os.path.abspath(destination)).name  # noqa: PTH100 - `.` has a name too, and links stay as typed
     files = render(template, plan, name=name, language=choices.language, references=references)
     files[provenance.FILE] = provenance.provenance(template, plan, files, language=choices.language, chosen=chosen)
@@ -123,12 +125,16 @@ def _write(destination: Path, files: Mapping[str, bytes], template: str, choices
 def next_commands(template: Template, destination: Path, plan: Plan, *, windows: bool) -> tuple[str, ...]:
     """What to type after the project is there: install in two steps, then run."""
     python = ".venv\\Scripts\\python" if windows else ".venv/bin/python"
+    python_for = {"python": f"{python} ", "torchrun": f"{python} -m torch.distributed.run "}
     commands = [f"cd {_quoted(str(destination), windows=windows)}", f"{_python_command(windows=windows)} -m venv .venv"]
     if template.torch:
         index = f" --index-url {plan.torch.index_url}" if plan.torch.index_url else ""
         commands.append(f'{python} -m pip install "{plan.torch.requirement}"{index}')
     commands.append(f"{python} -m pip install -r requirements.txt")
-    commands += [command.replace("python ", f"{python} ", 1) for command in template.run]
+    many = (plan.launch or "").startswith("torchrun ")
+    for command in template.run:
+        typed = plan.launch if many and plan.launch and command.startswith("python train.py") else command
+        commands.append(re.sub("^(python|torchrun) ", lambda word: python_for[word[1]], typed))
     return tuple(commands)
 
 

@@ -42,8 +42,6 @@ def check_options(template: Template, chosen: Mapping[str, str]) -> dict[str, An
             hint = f"Did you mean {near[0]}?" if near else f"The settings are: {', '.join(sorted(known))}"
             raise UsageError(f"{template.name} has no setting “{name}”", hint=hint)
         checked[name] = _parsed(known[name], text)
-    if checked.get("world_size", 1) != 1:
-        raise UsageError("world_size must be 1: this starter trains in one process")
     return checked
 
 

@@ -14,6 +14,8 @@ from scaffold.hardware.machine import Accelerator, Machine
 from scaffold.hardware.torch_build import TorchBuild, choose, served
 from scaffold.projects.checks import DEVICES, Checks, check_device
 from scaffold.projects.options import check_heads, check_options
+from scaffold.projects.ranks import Ranks, choose_ranks, cores_of, distributes, launch_command, room_for
+from scaffold.projects.shapes import width_of
 from scaffold.projects.solver import Solver
 from scaffold.projects.template import Template
 
@@ -32,6 +34,8 @@ class Plan:
         memory: `estimated_bytes` of a training step and `available_bytes` to it; None where unknown.
         notes: what a person should know before they start; what is free at the moment counts here only.
         explanation: the arithmetic behind `estimated_bytes`: part, bytes, how they come about.
+        nodes: machines that train together, each like this one.
+        launch: what starts the training; on several nodes each has its own number for RANK, and HEAD is the first.
     """
 
     template: str
@@ -43,6 +47,8 @@ class Plan:
     machine_summary: str
     notes: tuple[str, ...] = ()
     explanation: tuple[tuple[str, int, str], ...] = ()
+    nodes: int = 1
+    launch: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The `plan` document of the JSON contract."""
@@ -56,6 +62,8 @@ class Plan:
             "machine": self.machine_summary,
             "notes": list(self.notes),
             "explanation": [{"part": part, "bytes": size, "how": how} for part, size, how in self.explanation],
+            "nodes": self.nodes,
+            "launch": self.launch,
         }
 
 
@@ -76,7 +84,14 @@ class _Draft:
         return value
 
 
-def make_plan(template: Template, machine: Machine, target: str = "auto", chosen: dict[str, str] | None = None) -> Plan:
+def make_plan(
+    template: Template,
+    machine: Machine,
+    target: str = "auto",
+    chosen: dict[str, str] | None = None,
+    *,
+    nodes: int = 1,
+) -> Plan:
     """Decide the settings for a template on a machine.
 
     Args:
@@ -84,9 +99,10 @@ def make_plan(template: Template, machine: Machine, target: str = "auto", chosen
         machine: detected, recorded or a named target.
         target: its name, `auto` for this machine.
         chosen: the user's `--set` values as typed.
+        nodes: how many such machines train together.
 
     Raises:
-        UsageError: for an unknown setting or a value that does not fit.
+        UsageError: for an unknown setting, a value that does not fit, or processes that can't share the work.
         ScaffoldError: if no build of torch works on the machine and the template needs one.
     """
     torch = choose(machine)
@@ -97,11 +113,12 @@ def make_plan(template: Template, machine: Machine, target: str = "auto", chosen
         )
     draft = _Draft(check_options(template, chosen or {}))
     defaults = {name: setting.default for name, setting in template.settings.items()}
-    solver = None
+    solver, ranks = None, None
     if template.model == "tabular":
+        room_for(template, machine, None, "cpu", nodes)
         _plan_tabular(draft, machine)
     else:
-        solver = _plan_torch(draft, template, defaults, machine, torch)
+        solver, ranks = _plan_torch(draft, template, defaults, (machine, nodes), torch)
     preset = template.presets.get(draft.settings.get("preset", ""), {})
     notes, explanation = (solver.notes(), solver.explanation()) if solver else ((), ())
     if solver and template.pretrained:
@@ -109,6 +126,8 @@ def make_plan(template: Template, machine: Machine, target: str = "auto", chosen
         tuning = solver.pretrained(dimensions, checkpointing=draft.settings["checkpointing"])
         explanation = (*explanation, tuning.row)
         notes = (*notes, tuning.note) if tuning.note else notes
+    if ranks and ranks.note:
+        notes = (ranks.note, *notes)
     return Plan(
         template=template.name,
         target=target,
@@ -120,6 +139,8 @@ def make_plan(template: Template, machine: Machine, target: str = "auto", chosen
         machine_summary=machine.summary(),
         notes=notes,
         explanation=explanation,
+        nodes=nodes,
+        launch=launch_command(template, nodes, ranks.per_node if ranks else 1),
     )
 
 
@@ -128,60 +149,71 @@ def _unknown_memory(machine: Machine) -> dict[str, int | None]:
 
 
 def _plan_tabular(draft: _Draft, machine: Machine) -> None:
-    cores = _cores(machine)
+    cores = cores_of(machine)
     draft.decide("device", "cpu", "scikit-learn works on the CPU")
     draft.decide("threads", 1, "one BLAS thread: small linear fits measured up to 9 × faster than with all threads")
     draft.decide("n_jobs", cores, f"cross-validation folds run side by side on {cores} {_cores_word(cores)}")
 
 
 def _plan_torch(
-    draft: _Draft, template: Template, defaults: dict[str, Any], machine: Machine, torch: TorchBuild
-) -> Solver:
+    draft: _Draft, template: Template, defaults: dict[str, Any], where: tuple[Machine, int], torch: TorchBuild
+) -> tuple[Solver, Ranks]:
+    machine, nodes = where
     device = draft.decide("device", DEVICES[torch.build], torch.reason)
     check_device(device, torch)
     card = None if device == "cpu" else served(machine, torch)
     Checks(device, card, machine, torch).all(draft.chosen)
     solver = Solver(device, card, machine)
     presets = {name: {**defaults, **values, **draft.chosen} for name, values in template.presets.items()}
-    preset = draft.decide("preset", *solver.preset(presets, _cores(machine)))
+    preset = draft.decide("preset", *solver.preset(presets, cores_of(machine)))
     dimensions = presets[preset]
     check_heads(dimensions)
-    precision = draft.decide("precision", *_precision(device, card, machine, solver.width(dimensions)))
+    precision = draft.decide("precision", *_precision(device, card, machine, width_of(dimensions)))
     tf32 = device == "cuda" and torch.build == "cuda" and _capability(card) >= (8, 0)
     draft.decide("tf32", tf32, "Ampere and newer multiply fp32 on tensor cores" if tf32 else "this device has no TF32")
     draft.decide("compile", *_compile(template, torch, card, machine))
-    _plan_batch(draft, solver, dimensions, precision)
-    _plan_process(draft, machine, device)
-    return solver
+    room = room_for(template, machine, card, device, nodes)
+    ranks = choose_ranks(room, int(dimensions["effective_batch"]), draft.chosen)
+    draft.decide("world_size", ranks.world, ranks.reason)
+    solver.model(dimensions, precision, max(1, ranks.effective // ranks.world))
+    shared = solver.share(ranks.per_node, ranks.world, draft.chosen.get("strategy"))
+    if distributes(template):
+        draft.decide("strategy", *shared)
+    _plan_batch(draft, solver, ranks)
+    _plan_process(draft, machine, device, ranks.per_node)
+    return solver, ranks
 
 
-def _plan_batch(draft: _Draft, solver: Solver, dimensions: dict[str, Any], precision: str) -> None:
-    """Settle checkpointing, micro-batch and accumulation."""
-    effective = int(dimensions["effective_batch"])
-    solver.model(dimensions, precision, effective)
+def _plan_batch(draft: _Draft, solver: Solver, ranks: Ranks) -> None:
+    """Settle checkpointing, micro-batch and accumulation of each process."""
+    effective, world = ranks.effective, ranks.world
     checkpointing = draft.decide("checkpointing", *solver.checkpointing())
+    each = f" / {world} processes" if world > 1 else ""
     fitting = solver.batch(checkpointing=checkpointing)
-    micro = draft.decide("batch_size", fitting, f"the most that fits, up to the effective batch of {effective}")
-    accumulation = draft.decide(
-        "grad_accumulation",
-        max(1, -(-effective // micro)),
-        f"{micro} × {max(1, -(-effective // micro))} keeps the effective batch of {effective}",
-    )
+    micro = draft.decide("batch_size", fitting, f"the most that fits, up to the effective batch of {effective}{each}")
+    wanted = max(1, -(-solver.effective // micro))
+    accumulation = draft.chosen.get("grad_accumulation", wanted)
+    got = micro * accumulation * world
+    sizes = f"{micro} × {accumulation}" + (f" × {world} processes" if world > 1 else "")
+    verb = "keeps the effective batch of" if got == effective else f"makes an effective batch of {got} instead of"
+    draft.decide("grad_accumulation", wanted, f"{sizes} {verb} {effective}")
     solver.settle(micro, accumulating=accumulation > 1, checkpointing=checkpointing)
     if "batch_size" in draft.chosen:
         solver.check()
 
 
-def _plan_process(draft: _Draft, machine: Machine, device: str) -> None:
-    cores = _cores(machine)
-    draft.decide("threads", cores, f"one thread for each physical core that may be used ({cores})")
+def _plan_process(draft: _Draft, machine: Machine, device: str, processes: int) -> None:
+    cores = cores_of(machine)
+    reason = f"one thread for each physical core that may be used ({cores})"
+    if processes > 1:
+        reason += f", divided among {processes} processes"
+    draft.decide("threads", max(1, cores // processes), reason)
     draft.decide("workers", 0, "the data fits in memory: loader processes would only cost start-up time")
     draft.decide(
         "pin_memory",
         device == "cuda",
         "pinned memory speeds up copies to a GPU" if device == "cuda" else "there is no copy to a GPU to speed up",
     )
-    draft.decide("world_size", 1, "this starter trains in one process")
 
 
 def _precision(device: str, card: Accelerator | None, machine: Machine, width: int) -> tuple[str, str]:
@@ -218,13 +250,6 @@ def _compile(template: Template, torch: TorchBuild, card: Accelerator | None, ma
     if template.model != "decoder":
         return False, "batches differ in length here: each new length would be compiled again"
     return True, "blocks of one length: compiled once, then faster (needs a C++ compiler)"
-
-
-def _cores(machine: Machine) -> int:
-    cpu = machine.cpu
-    usable = cpu.usable_cores or cpu.logical_cores or 1
-    physical = cpu.performance_cores or cpu.physical_cores or usable
-    return max(1, min(usable, physical))
 
 
 def _cores_word(cores: int) -> str:

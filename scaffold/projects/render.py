@@ -48,13 +48,15 @@ def render(
             "title": template.title_ko if language == "ko" else template.title,
             "summary": template.summary_ko if language == "ko" else template.summary,
         },
-        "settings": plan.settings,
+        "settings": _written(plan.settings),
         "reasons": plan.reasons,
         "torch": dict(plan.torch.__dict__) if template.torch else None,
         "requires": list(template.requires),
         "extras": {part: list(requirements) for part, requirements in template.extras.items()},
         "references": [dict(reference) for reference in references],
         "machine": {"summary": plan.machine_summary},
+        "nodes": plan.nodes,
+        "launch": plan.launch,
         "target": plan.target,
         "lang": language,
         "run": list(template.run),
@@ -71,6 +73,12 @@ def render(
         else:
             files[target] = source.read_bytes()
     return files
+
+
+def _written(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as a project reads them: its batch is that of all processes, which take equal parts of it."""
+    accumulation, world = settings.get("grad_accumulation"), settings.get("world_size", 1)
+    return {**settings, **({} if accumulation is None else {"grad_accumulation": accumulation * world})}
 
 
 def slug(name: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from scaffold.errors import UsageError
 from scaffold.hardware.machine import Accelerator, Machine, gigabytes
-from scaffold.hardware.memory import GIB, PROCESS_BYTES, Shape, Step, Training
+from scaffold.hardware.memory import PROCESS_BYTES, Shape, Step, Training
+from scaffold.projects.shapes import Finetuning, shape_of, size_text
 
 _HEADROOM = 0.9  # share of an accelerator's memory that a plan may fill
 _CPU_SHARE = 0.6  # share of main memory: the rest belongs to the system and to what else runs
@@ -29,11 +30,17 @@ class Solver:
         device: cpu, cuda, mps or xpu.
         card: the accelerator, None for the CPU.
         machine: where it is.
+        processes: how many train on this machine; on a CPU they divide its memory.
+        strategy: none, ddp or fsdp.
+        shards: processes among which fsdp divides the model.
     """
 
     device: str
     card: Accelerator | None
     machine: Machine
+    processes: int = 1
+    strategy: str = "none"
+    shards: int = 1
     available: int | None = field(init=False)
     shape: Shape = field(init=False)
     precision: str = field(init=False)
@@ -42,12 +49,7 @@ class Solver:
     run: Training = field(init=False)
 
     def __post_init__(self) -> None:
-        self.available = _budget(self.device, self.card, self.machine)
-
-    @staticmethod
-    def width(dimensions: dict[str, Any]) -> int:
-        """d_model of a preset, by whichever name."""
-        return int(dimensions.get("d_model", dimensions.get("n_embd", 0)))
+        self.available = _budget(self.device, self.card, self.machine, self.processes)
 
     def preset(self, presets: dict[str, dict[str, Any]], cores: int) -> tuple[str, str]:
         """The largest preset that trains, and why; on a CPU, where time is what lacks, a small one."""
@@ -61,8 +63,29 @@ class Solver:
         return fitting[-1], f"the largest that trains well in {gigabytes(self.available or 0)}"
 
     def model(self, dimensions: dict[str, Any], precision: str, effective: int) -> None:
-        """Set the model that the following questions are about."""
+        """Set the model that the following questions are about, and the part of the batch that a process has."""
         self.shape, self.precision, self.effective = shape_of(dimensions), precision, effective
+
+    def share(self, processes: int, world: int, chosen: str | None) -> tuple[str, str]:
+        """How `world` processes, `processes` of them on each machine, share the training, and why."""
+        self.processes = processes
+        self.available = _budget(self.device, self.card, self.machine, processes)
+        self.strategy, reason = self._strategy(world)
+        self.strategy = chosen or self.strategy
+        self.shards = world if self.strategy == "fsdp" else 1
+        return self.strategy, reason
+
+    def _strategy(self, world: int) -> tuple[str, str]:
+        if world == 1:
+            return "none", "one process trains alone"
+        self.strategy = "ddp"
+        batch = min(_SMALL_BATCH, self.effective)
+        whole = self._step(batch, accumulating=batch < self.effective, checkpointing=True).total
+        if self.available is None or whole <= self.available:
+            states = size_text(16 * self.shape.parameters)
+            return "ddp", f"weights, gradients and moments ({states}) fit {world} times: each process holds them all"
+        need = f"training takes {size_text(whole)} and a process may fill {size_text(self.available)}"
+        return "fsdp", f"{need}: weights, gradients and moments are divided among {world} processes"
 
     def checkpointing(self) -> tuple[bool, str]:
         """Whether activations should be recomputed, and why."""
@@ -71,19 +94,19 @@ class Solver:
         return True, "recomputing activations makes room for a larger batch"
 
     def batch(self, *, checkpointing: bool) -> int:
-        """The largest power-of-two part of the effective batch that fits, at least 1."""
+        """The largest part of the effective batch that fits when it is halved again and again, at least 1."""
         micro = self.effective
         while micro > 1 and self.available is not None:
             step = self._step(micro, accumulating=micro < self.effective, checkpointing=checkpointing)
             if step.total <= self.available:
                 break
-            micro //= 2
+            micro = next(part for part in range(micro // 2, 0, -1) if self.effective % part == 0)
         return micro
 
     def settle(self, micro: int, *, accumulating: bool, checkpointing: bool) -> None:
         """Fix what the estimate is for."""
         self.micro = micro
-        self.run = Training(self.device, self.precision, checkpointing, accumulating, self._fused(self.shape))
+        self.run = self._training(accumulating=accumulating, checkpointing=checkpointing)
 
     @property
     def step(self) -> Step:
@@ -106,7 +129,7 @@ class Solver:
         if self.available is None or self.step.total <= self.available:
             return
         fitting = self._most(self.available)
-        beginning = f"batch_size {self.micro} needs {_size(self.step.total)} of {_size(self.available)} free"
+        beginning = f"batch_size {self.micro} needs {size_text(self.step.total)} of {size_text(self.available)} free"
         if not fitting:
             raise UsageError(f"{beginning}; not even 1 fits", hint="Take a smaller preset or --set checkpointing=true.")
         raise UsageError(
@@ -118,19 +141,19 @@ class Solver:
         """What is too small, in total or at the moment."""
         estimated, available = self.memory["estimated_bytes"], self.memory["available_bytes"]
         if estimated and available is not None and estimated > available:
-            return (f"even the smallest batch may not fit: about {_size(estimated)} of {_size(available)}",)
+            return (f"even the smallest batch may not fit: about {size_text(estimated)} of {size_text(available)}",)
         free = self._free()
         if not estimated or free is None or estimated <= free:
             return ()
         fitting = self._most(free - PROCESS_BYTES[self.device])
-        beginning = f"training takes about {_size(estimated)}, and {_size(free)} is free at the moment"
+        beginning = f"training takes about {size_text(estimated)}, and {size_text(free)} is free at the moment"
         if not fitting:
             return (f"{beginning}: not even batch_size 1 fits until something else ends",)
         return (f"{beginning}: batch_size {fitting} would fit, and the project shrinks its own when it starts",)
 
     def pretrained(self, dimensions: dict[str, Any], checkpointing: bool) -> Finetuning:
         """What fine-tuning a ready-made model takes with the largest micro-batch that fits, as the project does it."""
-        other = Solver(self.device, self.card, self.machine)
+        other = Solver(self.device, self.card, self.machine, self.processes, self.strategy, self.shards)
         other.model(dimensions, self.precision, self.effective)
         micro = other.batch(checkpointing=checkpointing)
         other.settle(micro, accumulating=micro < self.effective, checkpointing=checkpointing)
@@ -141,20 +164,25 @@ class Solver:
         """The arithmetic: part, bytes, how they come about."""
         step, shape, run = self.step, self.shape, self.run
         n, tokens = f"{shape.parameters:,} weights", f"{self.micro} × {shape.length} tokens"
+        part = f", divided among {run.shards} processes" if run.shards > 1 else ""
+        gradients = f"{n} × 4 bytes{part}" if step.gradients else "none yet when memory is fullest"
         layers = f"{shape.encoder_layers + shape.decoder_layers} layers"
         kept = f"{tokens} through {layers} of width {shape.width}, "
         kept += "recomputed layer by layer" if run.checkpointing else "all kept for the backward pass"
         kept += "" if run.fused_attention else "; attention writes out its matrices here"
         rows = [
-            ("weights", step.weights, f"{n} × 4 bytes (fp32)"),
-            ("optimizer", step.optimizer, f"{n} × 8 bytes: AdamW's two moments"),
-            ("gradients", step.gradients, f"{n} × 4 bytes" if step.gradients else "none yet when memory is fullest"),
+            ("weights", step.weights, f"{n} × 4 bytes (fp32){part}"),
+            ("optimizer", step.optimizer, f"{n} × 8 bytes: AdamW's two moments{part}"),
+            ("gradients", step.gradients, gradients),
             ("16-bit copies", step.casts, f"{n} × 2 bytes for {run.precision} autocast" if step.casts else "none"),
             ("activations", step.activations, kept),
             ("logits", step.logits, f"{tokens} × {shape.vocabulary:,} symbols × 12 bytes" if step.logits else "less"),
             ("reserve", step.reserve, "what the memory allocator holds without use"),
             ("process", PROCESS_BYTES[self.device], "Python and torch" + _context(self.device)),
         ]
+        if step.gathered:
+            how = "what is outside the layers, two layers at a time and a layer's gradient, whole"
+            rows.insert(3, ("gathered", step.gathered, how))
         if not shape.encoder_layers:
             how = f"not in the sum: keys and values of one text of {shape.length} tokens while generating"
             rows.append(("KV cache", shape.cache_bytes(1, "fp32"), how))
@@ -169,8 +197,13 @@ class Solver:
         return shape.step(_SMALL_BATCH, run).total <= self.available
 
     def _step(self, micro: int, *, accumulating: bool, checkpointing: bool) -> Step:
-        run = Training(self.device, self.precision, checkpointing, accumulating, self._fused(self.shape))
-        return self.shape.step(micro, run)
+        return self.shape.step(micro, self._training(accumulating=accumulating, checkpointing=checkpointing))
+
+    def _training(self, *, accumulating: bool, checkpointing: bool) -> Training:
+        # With DDP gradients lie in the blocks that travel between the processes, which stay from update to update.
+        kept = accumulating or self.strategy == "ddp"
+        fused = self._fused(self.shape)
+        return Training(self.device, self.precision, checkpointing, kept, fused, self.shards)
 
     def _most(self, room: int) -> int:
         """The largest micro-batch below the settled one that fits into `room` bytes, in steps of 8 from 8 on; or 0."""
@@ -201,52 +234,8 @@ class Solver:
         return self.card.vendor == "nvidia" or self.card.arch in _FUSED_AMD
 
 
-@dataclass(frozen=True)
-class Finetuning:
-    """Fine-tuning a ready-made model beside the plan's own: its name, shape, micro-batch, memory with the process."""
-
-    name: str
-    shape: Shape
-    micro: int
-    estimated: int
-    fits: bool
-
-    @property
-    def note(self) -> str | None:
-        """What to know where not even one block fits."""
-        if self.fits:
-            return None
-        return (
-            f"fine-tuning {self.name} takes about {_size(self.estimated)} even with one block at a time: "
-            "too much here; the new small model trains"
-        )
-
-    @property
-    def row(self) -> tuple[str, int, str]:
-        """Its line in the arithmetic."""
-        tokens = f"{self.micro} × {self.shape.length} tokens at a time"
-        how = f"not in the sum: all of it for {self.shape.parameters:,} weights, {tokens}"
-        return (f"fine-tuning {self.name}", self.estimated, how)
-
-
-def shape_of(preset: dict[str, Any]) -> Shape:
-    """A preset's dimensions; decoders use GPT-2's names for them."""
-    width = Solver.width(preset)
-    return Shape(
-        width=width,
-        encoder_layers=int(preset.get("encoder_layers", 0)),
-        decoder_layers=int(preset.get("decoder_layers", preset.get("n_layer", 0))),
-        feedforward=int(preset.get("feedforward", 4 * width)),
-        vocabulary=int(preset.get("vocab_size", preset.get("vocabulary_size", 0))),
-        length=int(preset.get("max_length", preset.get("context", 0))),
-        heads=int(preset.get("heads", preset.get("n_head", 1))),
-        dropout=float(preset.get("dropout", 0.0)),
-        tied=bool(preset.get("tied_head", True)),
-    )
-
-
-def _budget(device: str, card: Accelerator | None, machine: Machine) -> int | None:
-    """Memory that a training step may fill."""
+def _budget(device: str, card: Accelerator | None, machine: Machine, processes: int) -> int | None:
+    """Memory that a training step may fill in each process; those on a CPU divide it."""
     if device in ("cuda", "xpu"):
         total = card.process_memory_bytes if card else None
         if total is None and card and card.unified:
@@ -255,11 +244,9 @@ def _budget(device: str, card: Accelerator | None, machine: Machine) -> int | No
     else:
         total = machine.usable_memory_bytes
         share = _APPLE_SHARE if device == "mps" else _CPU_SHARE
+    if total is not None and device == "cpu":
+        total //= processes
     return None if total is None else max(0, int(total * share) - PROCESS_BYTES[device])
-
-
-def _size(size: int) -> str:
-    return f"{size / GIB:.0f} GB" if size >= 10 * GIB else f"{size / GIB:.1f} GB"
 
 
 def _context(device: str) -> str:

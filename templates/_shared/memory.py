@@ -36,6 +36,7 @@ class Training:
         checkpointing: recompute each layer's inner values in the backward pass.
         accumulating: several micro-batches make one update, so gradients are there from the first to the last.
         fused_attention: attention never writes out its length × length matrices.
+        shards: processes among which weights, gradients and moments are divided (FSDP); 1 when each holds all.
     """
 
     device: str = "cpu"
@@ -43,11 +44,15 @@ class Training:
     checkpointing: bool = False
     accumulating: bool = False
     fused_attention: bool = True
+    shards: int = 1
 
 
 @dataclass(frozen=True)
 class Step:
-    """The memory of one training step at its fullest moment, part by part."""
+    """The memory of one training step at its fullest moment, part by part, for one process.
+
+    `gathered` is what FSDP brings together of a divided model while it computes.
+    """
 
     weights: int
     gradients: int
@@ -56,6 +61,7 @@ class Step:
     activations: int
     logits: int
     reserve: int
+    gathered: int = 0
 
     @property
     def total(self) -> int:
@@ -95,14 +101,11 @@ class Shape:
     @cached_property
     def parameters(self) -> int:
         """All weights. A decoder-only model learns its positions, an encoder-decoder computes them."""
-        d, ff = self.width, self.feedforward
-        attention = 4 * d * d + 4 * d
-        block = attention + 2 * d * ff + ff + d + 4 * d
-        cross = (attention + 2 * d) if self.encoder_layers else 0
+        block, cross = self._layer
         layers = self.encoder_layers * block + self.decoder_layers * (block + cross)
-        norms = 4 * d if self.encoder_layers else 2 * d
+        norms = (4 if self.encoder_layers else 2) * self.width
         tables = self.vocabulary * (1 if self.tied else 2) + (0 if self.encoder_layers else self.length)
-        return layers + norms + tables * d
+        return layers + norms + tables * self.width
 
     def step(self, batch: int, run: Training) -> Step:
         """Memory of one update with `batch` sequences at a time, at the fuller of its two peaks.
@@ -110,7 +113,7 @@ class Shape:
         The first is the loss: all activations are kept, and gradients only if earlier micro-batches left theirs. The
         second is the end of the backward pass: all gradients are there, and one layer's activations.
         """
-        weights, tokens = _FULL * self.parameters, batch * self.length
+        weights, tokens = _FULL * -(-self.parameters // run.shards), batch * self.length
         casts = 0 if run.precision == "fp32" else 2 * (self.parameters - self._uncast)
         loss = tokens * _LOGITS * self.vocabulary
         layers = self._kept(run)
@@ -130,11 +133,12 @@ class Shape:
             gradients = weights if run.accumulating else 0
             logits = loss if loss >= at_work else 0
             activations = kept + (0 if logits else at_work)
-        used = 3 * weights + gradients + casts + activations + logits
+        gathered = self._gathered if run.shards > 1 else 0
+        used = 3 * weights + gradients + casts + activations + logits + gathered
         trimmed = run.device == "cpu" and run.checkpointing
         share = _RESERVE_SHARE_TRIMMED if trimmed else _RESERVE_SHARE[run.device]
         reserve = _RESERVE_BYTES[run.device] + int((used - logits) * share)
-        return Step(weights, gradients, 2 * weights, casts, activations, logits, reserve)
+        return Step(weights, gradients, 2 * weights, casts, activations, logits, reserve, gathered)
 
     def cache_bytes(self, batch: int, precision: str) -> int:
         """Keys and values of every layer while `batch` texts of full length are generated."""
@@ -144,6 +148,20 @@ class Shape:
         """Generating: fp32 weights, the cache, and the scores of one position twice."""
         scores = 2 * batch * self.vocabulary * _FULL
         return _FULL * self.parameters + self.cache_bytes(batch, precision) + scores
+
+    @property
+    def _layer(self) -> tuple[int, int]:
+        """Weights of a layer, and how many more a decoder layer has that also looks at an encoder."""
+        d, ff = self.width, self.feedforward
+        attention = 4 * d * d + 4 * d
+        return attention + 2 * d * ff + ff + d + 4 * d, attention + 2 * d if self.encoder_layers else 0
+
+    @property
+    def _gathered(self) -> int:
+        """Bytes that FSDP holds whole at once: all outside the layers, a layer and the next one, and its gradient."""
+        block, cross = self._layer
+        outside = self.parameters - self.encoder_layers * block - self.decoder_layers * (block + cross)
+        return _FULL * (outside + 3 * (block + cross))
 
     @property
     def _uncast(self) -> int:

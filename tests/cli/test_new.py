@@ -163,3 +163,12 @@ def test_templates_are_listed_with_what_they_need(scaffold: Scaffold, name: str)
     assert rows[name]["summary"]
     assert rows[name]["tasks"]
     assert name in scaffold("templates").out
+
+
+def test_new_says_how_several_processes_start(scaffold: Scaffold, in_tmp: Path) -> None:
+    answer = scaffold("new", "transformer", "project", "--target", "4xh100", "--no-git")
+    assert "Training starts here: torchrun --standalone --nproc-per-node=4 train.py" in answer.out
+    document = scaffold("new", "transformer", "two", "--target", "4xh100", "--nodes", "2", "--no-git", "--json").json
+    assert document["plan"]["nodes"] == 2
+    trains = [command for command in document["next"] if "train.py" in command]
+    assert trains == [f".venv/bin/python -m torch.distributed.run {document['plan']['launch'].partition(' ')[2]}"]

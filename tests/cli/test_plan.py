@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,3 +23,26 @@ def test_a_batch_that_cannot_fit_is_wrong_usage(scaffold: Callable[..., Any]) ->
     answer = scaffold("plan", "gpt2", "--target", "colab-t4", "--set", "preset=base", "--set", "batch_size=64")
     assert answer.code == 2
     assert "fits" in answer.err
+
+
+def test_the_same_job_on_three_targets_side_by_side(scaffold: Callable[..., Any]) -> None:
+    targets = ("rtx-4090", "8xh100", "cpu-8gb")
+    asked = [word for target in targets for word in ("--target", target)]
+    table = scaffold("plan", "gpt2", *asked)
+    assert table.code == 0
+    heading = next(line for line in table.out.splitlines() if "8xh100" in line)
+    assert heading.split() == list(targets)
+    assert re.search(r"^world_size +1 +8 +1$", table.out, re.MULTILINE)
+    document = scaffold("plan", "gpt2", *asked, "--json").json
+    assert [plan["target"] for plan in document["targets"]] == list(targets)
+    assert {plan["settings"]["preset"] for plan in document["targets"]} == {"base"}, "the same job"
+    first = document["targets"][0]
+    assert {key: value for key, value in document.items() if key != "targets"} == first
+    assert scaffold("plan", "gpt2", "--target", "rtx-4090", "--json").json == first
+
+
+def test_several_processes_are_said_with_how_they_start(scaffold: Callable[..., Any]) -> None:
+    answer = scaffold("plan", "transformer", "--target", "lambda:gpu_8x_h100", "--nodes", "2")
+    assert "on 2 nodes, each with 8 ×" in answer.out
+    assert "Starts with: torchrun --nnodes=2 --nproc-per-node=8" in answer.out
+    assert scaffold("plan", "transformer", "--nodes", "0").code == 2
