@@ -122,9 +122,9 @@ def train_transformer(row: list[Any], updates: int) -> None:
     import torch
 
     from config import Config, DataConfig, MachineConfig, ModelConfig, TrainConfig
+    from learning import Trainer
     from model import Translator
     from runtime import Device
-    from train import Trainer
 
     _, width, heads, layers, vocabulary, length, batch, dropout, precision, checkpointing, parts = row
     shape = ModelConfig(

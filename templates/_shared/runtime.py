@@ -126,14 +126,16 @@ class Metrics:
     The keys that `plot` knows are step, train_loss, validation_loss and score.
     """
 
-    def __init__(self, path: Path, *, resume: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, resume: bool = False, quiet: bool = False) -> None:
+        self.path, self.quiet = path, quiet  # quiet: of several processes, only one writes
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not resume:
+        if not resume and not quiet:
             path.write_text("", encoding="utf-8")
 
     def write(self, **values: float) -> None:
         """Append one row; it is on the disk when this returns."""
+        if self.quiet:
+            return
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
@@ -147,6 +149,8 @@ class Metrics:
 
     def plot(self, png: Path, *, score: str, loss: str = "loss") -> None:
         """Draw training and validation loss and, where rows have one, the score called `score`."""
+        if self.quiet:
+            return
         import matplotlib
 
         matplotlib.use("Agg")
@@ -168,18 +172,20 @@ class Metrics:
 
 
 class Progress:
-    """How far, how fast, how long still: one line kept up to date at a terminal, else a line every `every` seconds."""
+    """How far, how fast, how long still: one line kept up to date at a terminal, else a line every ten seconds."""
 
-    def __init__(self, total: int, *, start: int = 0, unit: str = "tokens", every: float = 10.0) -> None:
-        self.total, self.unit = total, unit
+    def __init__(self, total: int, *, start: int = 0, unit: str = "tokens", quiet: bool = False) -> None:
+        self.total, self.unit, self.quiet = total, unit, quiet  # quiet: of several processes, only one speaks
         self.live = sys.stderr.isatty()
-        self.every = 0.2 if self.live else every
+        self.every = 0.2 if self.live else 10.0
         self.begun = self.shown = time.monotonic()
         self.start, self.amount = start, 0.0
 
     def update(self, step: int, loss: float, amount: float, *, seconds_left: float | None = None) -> None:
         """Count `amount` more units; `seconds_left` is the time limit's rest, when there is a limit."""
         self.amount += amount
+        if self.quiet:
+            return
         now = time.monotonic()
         if now - self.shown < self.every and step < self.total:
             return
@@ -193,6 +199,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
+        if self.quiet:
+            return
         if self.live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
@@ -218,6 +226,6 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _handle(self, *_: object) -> None:
-        if self.requested:
+        if self.requested and "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun may pass on what came here already
             raise KeyboardInterrupt
         self.requested = True

@@ -7,6 +7,7 @@ import difflib
 import math
 import os
 import sys
+import time
 import tomllib
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -104,5 +105,7 @@ def main_guard(main: Callable[[], int | None]) -> NoReturn:
 
 
 def _complain(message: str) -> int:
+    if os.environ.get("RANK", "0") != "0":  # torchrun's other processes: the first one mostly says the same just now,
+        time.sleep(2)  # and torchrun ends the others then
     print(f"error: {message}", file=sys.stderr)
     return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import unicodedata
 from collections import Counter
@@ -16,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
 from config import DataConfig
+from distributed import ALONE, Ranks
 from sample_data import write_sample
 from settings import UserError
 
@@ -157,30 +159,38 @@ class BucketSampler:
 
     The data is shuffled, cut into pools of 50 batches, each pool sorted by length and cut into batches, and their
     order shuffled: lengths are alike inside a batch and mixed from batch to batch. Which batch comes at which step
-    follows from the seed alone, so a resumed run simply starts further on.
+    follows from the seed alone, so a resumed run simply starts further on, and of several processes each takes its
+    part of the same batches.
     """
 
-    def __init__(self, data: Sequence[Encoded], batch_size: int, seed: int, start: int = 0) -> None:
+    def __init__(
+        self, data: Sequence[Encoded], batch_size: int, seed: int, start: int = 0, ranks: Ranks = ALONE
+    ) -> None:
         self.lengths = [(len(source), len(target)) for source, target in data]
-        self.batch_size, self.seed, self.start = min(batch_size, len(data)), seed, start
-        self.per_epoch = len(data) // self.batch_size
+        self.batch_size, self.seed, self.start, self.ranks = batch_size, seed, start, ranks
 
-    def epoch(self, number: int) -> list[list[int]]:
-        """The batches of one pass over the data, as lists of positions."""
-        rng = random.Random(f"{self.seed} {number}")
-        order = rng.sample(range(len(self.lengths)), self.per_epoch * self.batch_size)
-        pool = 50 * self.batch_size
+    def epoch(self, number: int) -> list[int]:
+        """The positions of one pass over the data, each once. The pass begins and ends within a batch, mostly."""
+        rng, count, size = random.Random(f"{self.seed} {number}"), len(self.lengths), self.batch_size
+        order = rng.sample(range(count), count)
+        begin = min(-number * count % size, count)  # these fill up the last batch of the pass before
+        end = begin + (count - begin) // size * size
         batches = []
-        for begin in range(0, len(order), pool):
-            like = sorted(order[begin : begin + pool], key=self.lengths.__getitem__)
-            batches += [like[at : at + self.batch_size] for at in range(0, len(like), self.batch_size)]
+        for at in range(begin, end, 50 * size):
+            like = sorted(order[at : min(at + 50 * size, end)], key=self.lengths.__getitem__)
+            batches += [like[at : at + size] for at in range(0, len(like), size)]
         rng.shuffle(batches)
-        return batches
+        return [*order[:begin], *itertools.chain(*batches), *order[end:]]
 
-    def __iter__(self) -> Iterator[list[int]]:
-        number, skip = divmod(self.start, self.per_epoch)
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        number, skip = divmod(self.start * self.batch_size, len(self.lengths))
+        batch: list[int] = []
         while True:
-            yield from self.epoch(number)[skip:]
+            for position in self.epoch(number)[skip:]:
+                batch.append(position)
+                if len(batch) == self.batch_size:
+                    yield self.ranks.part(batch)
+                    batch = []
             number, skip = number + 1, 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from settings import UserError, main_guard  # isort: skip (before torch: see there)
@@ -15,6 +15,7 @@ from torch import nn
 from checkpoints import load_checkpoint, read_checkpoint
 from config import Config, ModelConfig, read_config
 from data import PAD, Encoded, Pair, Vocabulary, collate, load_pairs, split_pairs
+from distributed import ALONE, Ranks
 from model import Translator
 from runtime import Device, autocast, choose_device, set_threads
 
@@ -34,19 +35,20 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def validation_loss(model: Translator, data: list[Encoded], dev: Device) -> float:
+def validation_loss(model: Translator, data: Sequence[Encoded], dev: Device, ranks: Ranks = ALONE) -> float:
     """Mean cross-entropy per target symbol, without label smoothing: comparable between settings."""
-    total, symbols = 0.0, 0
+    total, symbols, data = 0.0, 0, ranks.part(data)
     with evaluating(model), autocast(dev):
         for at in range(0, len(data), BATCH):
-            source, target = (side.to(dev.device) for side in collate(data[at : at + BATCH]))
+            source, target = (side.to(dev.device) for side in collate(list(data[at : at + BATCH])))
             labels = target[:, 1:]
             scores = model(source, target[:, :-1])
             total += nn.functional.cross_entropy(
                 scores.flatten(0, 1).float(), labels.flatten(), ignore_index=PAD, reduction="sum"
             ).item()
             symbols += int((labels != PAD).sum())
-    return total / symbols
+    total, every = ranks.total(total, symbols)
+    return total / every
 
 
 def translate(model: Translator, vocabulary: Vocabulary, sentences: list[str], dev: Device) -> list[str]:

@@ -13,23 +13,21 @@ from typing import Any
 from settings import UserError, main_guard  # isort: skip (before torch: see there)
 
 import torch
-from torch import Tensor, nn
 
 from checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
-from config import Config, TrainConfig, read_config
+from config import Config, read_config
 from data import PAD, BucketSampler, Vocabulary, encode_pairs, load_pairs, split_pairs, training_batches
+from distributed import ALONE, Ranks, restarted, together
 from evaluate import METRIC_NAMES, load_translator, report, score, translate, validation_loss
+from learning import Trainer
 from model import Translator
 from peak import PeakMemory, return_blocks_at_once, training_on
 from runtime import (
-    Device,
     Metrics,
     Progress,
     StopRequest,
-    autocast,
     choose_device,
     fit_micro_batch,
-    scaler_for,
     seed_everything,
     set_threads,
 )
@@ -39,101 +37,16 @@ LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every ste
 VALIDATION_PAIRS = 500  # enough to steer by; the final score uses every held-out pair
 
 
-def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """The share of the full learning rate at a step: a straight warm-up, then half a cosine down to zero.
-
-    Adam's first estimates of the gradient are poor, so full steps at the start would spoil the weights; the slow end
-    lets them settle.
-    """
-    warmup = max(1, round(config.steps * config.warmup_share))
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(1, config.steps - warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; biases, norms and embeddings are not decayed towards zero, only the matrices that multiply."""
-    matrices = [w for name, w in model.named_parameters() if w.dim() > 1 and "embedding" not in name]
-    others = [w for name, w in model.named_parameters() if w.dim() < 2 or "embedding" in name]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
-
-
-def summed_loss(model: nn.Module, source: Tensor, target: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy summed over the real target symbols of sources [B, S] and targets [B, T].
-
-    The decoder reads `BOS a b c` and must say `a b c EOS`: its input lacks the last symbol, its labels the first.
-    """
-    scores = model(source, target[:, :-1])
-    labels = target[:, 1:]
-    return nn.functional.cross_entropy(
-        scores.flatten(0, 1), labels.flatten(), ignore_index=PAD, label_smoothing=smoothing, reduction="sum"
-    )
-
-
-@dataclasses.dataclass
-class Trainer:
-    """All that one update needs."""
-
-    model: Translator
-    config: Config
-    dev: Device
-    micro_batch: int
-    longest: int = 0  # symbols of the longest sentence so far: it decides how much memory an update takes
-
-    def __post_init__(self) -> None:
-        self.optimizer = make_optimizer(self.model, self.config.train)
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: learning_rate_at(step, self.config.train)
-        )
-        self.scaler = scaler_for(self.dev)
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
-
-    def gradients(self, source: Tensor, target: Tensor) -> Tensor:
-        """Add the gradients of a whole batch, computed in parts that fit; returns the mean loss per target symbol."""
-        symbols = (target[:, 1:] != PAD).sum()
-        total = torch.zeros((), device=source.device)
-        for part, answer in zip(source.split(self.micro_batch), target.split(self.micro_batch), strict=True):
-            with autocast(self.dev):
-                loss = summed_loss(self.model, part, answer, self.config.train.label_smoothing) / symbols
-            self.scaler.scale(loss).backward()
-            total += loss.detach()
-        return total
-
-    def update(self, source: Tensor, target: Tensor) -> Tensor:
-        """One step down the gradient; returns the loss before it. Out of memory, it goes on with smaller parts."""
-        self.longest = max(self.longest, source.shape[1], target.shape[1] - 1)
-        try:
-            loss = self.gradients(source, target)
-        except torch.OutOfMemoryError:
-            if self.micro_batch == 1:
-                raise UserError("one pair alone does not fit into memory; take a smaller model or max_length") from None
-            self.micro_batch //= 2
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.accelerator.empty_cache()
-            return self.update(source, target)
-        self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.scheduler.step()
-        self.optimizer.zero_grad(set_to_none=True)  # gradients add up until they are cleared
-        return loss
-
-
 class Run:
     """One training run: its data, its trainer and the folder that holds what it makes."""
 
-    def __init__(self, config: Config, folder: Path, *, resume: bool = False) -> None:
-        self.config, self.folder = config, folder
+    def __init__(self, config: Config, folder: Path, *, resume: bool = False, ranks: Ranks = ALONE) -> None:
+        self.config, self.folder, self.ranks = config, folder, ranks
         seed_everything(config.train.seed)
         machine = config.machine
         self.dev = choose_device(machine.device, machine.precision, tf32=machine.tf32, compile=machine.compile)
-        self.split = split_pairs(load_pairs(config.data, config.train.seed), config.data, config.train.seed)
+        pairs = ranks.from_first(lambda: load_pairs(config.data, config.train.seed))
+        self.split = split_pairs(pairs, config.data, config.train.seed)
         self.vocabulary = Vocabulary.build(self.split.train, config.data)
         self.train_data = encode_pairs(self.split.train, self.vocabulary, config.model.max_length)
         self.validation = self.split.validation[:VALIDATION_PAIRS]
@@ -146,7 +59,8 @@ class Run:
         self.step, self.best = 0, (-math.inf, -math.inf)
         if resume:
             self._resume()
-        self.metrics = Metrics(folder / "metrics.jsonl", resume=resume)
+        ranks.agree({"step": self.step, "vocabulary": len(self.vocabulary)} | dataclasses.asdict(config))
+        self.metrics = Metrics(folder / "metrics.jsonl", resume=resume, quiet=not ranks.first)
 
     def _trainer(self) -> Trainer:
         config, dev = self.config, self.dev
@@ -158,10 +72,12 @@ class Run:
         if dev.compile:
             model.compile(dynamic=True)
         effective = config.train.batch_size * config.train.grad_accumulation
+        share = self.ranks.share_of(effective, "pairs")
+        sharing = self.ranks.on_this_machine if dev.device.type == "cpu" else 1
         micro = fit_micro_batch(
-            effective, config.train.batch_size, lambda n: self.training_bytes(model, n, longest), dev
+            share, config.train.batch_size, lambda n: self.training_bytes(model, n, longest) * sharing, dev
         )
-        return Trainer(model, config, dev, micro)
+        return Trainer(model, config, dev, self.ranks.smallest(micro), self.ranks)
 
     def training_bytes(self, model: Translator, micro: int, length: int) -> int:
         """Predicted memory of an update with `micro` pairs of `length` symbols at a time."""
@@ -184,26 +100,31 @@ class Run:
         if (self.folder / "best").exists():
             self.best = tuple(read_checkpoint(self.folder / "best")[1]["result"])
 
-    def train(self, stop: Callable[[], bool], seconds: float | None = None) -> None:
-        """Update until the configured step, until `stop()` or for `seconds`; checkpoint `last` then holds the end."""
+    def train(self, stop: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Update until the configured step, until `stop()` or for `seconds`; checkpoint `last` then holds the end.
+
+        Returns whether `stop()` ended it, in this or another process.
+        """
         config, machine, begun = self.config.train, self.config.machine, time.monotonic()
         effective = config.batch_size * config.grad_accumulation
-        sampler = BucketSampler(self.train_data, effective, config.seed, start=self.step)
+        ranks, interrupted = self.ranks, False
+        sampler = BucketSampler(self.train_data, effective, config.seed, start=self.step, ranks=ranks)
         batches = training_batches(self.train_data, sampler, machine.workers, pin=machine.pin_memory)
-        progress, symbols = Progress(config.steps, start=self.step), 0
+        progress, symbols = Progress(config.steps, start=self.step, quiet=not ranks.first), 0
         self.trainer.model.train()
         while self.step < config.steps:
             source, target = next(batches)
             symbols += int((source != PAD).sum() + (target != PAD).sum())
-            device = self.dev.device
-            loss = self.trainer.update(source.to(device, non_blocking=True), target.to(device, non_blocking=True))
+            ranks.reseed(config.seed, self.step)
+            loss = self.trainer.update(source, target)
             self.step += 1
             left = None if seconds is None else seconds - (time.monotonic() - begun)
-            interrupted = stop()
-            ending = interrupted or self.step == config.steps or (left is not None and left <= 0)
+            interrupted, late = map(bool, ranks.total(stop(), left is not None and left <= 0))
+            ending = interrupted or late or self.step == config.steps
             if self.step % LOG_EVERY == 0 or ending:
-                self.metrics.write(step=self.step, train_loss=loss.item())
-                progress.update(self.step, loss.item(), symbols, seconds_left=left)
+                mean, seen = ranks.total(loss.item(), symbols)
+                self.metrics.write(step=self.step, train_loss=mean)
+                progress.update(self.step, mean, seen, seconds_left=left)
                 symbols = 0
             if self.step % config.evaluate_every == 0 or ending:
                 self.memory.stop()
@@ -212,9 +133,12 @@ class Run:
                     progress.say(self.evaluate())
             if ending:
                 break
+        return interrupted
 
     def save(self, name: str, **more: Any) -> None:
         """Write the checkpoint `name` into the run's folder."""
+        if not self.ranks.first:
+            return
         save_checkpoint(
             self.folder / name,
             model=self.trainer.model,
@@ -226,8 +150,10 @@ class Run:
     def evaluate(self) -> str:
         """Judge the model on validation pairs, keep it as `best` if it is, draw the curves; returns a line to print."""
         model, metric = self.trainer.model, self.config.train.metric
-        loss = validation_loss(model, self.validation_data, self.dev)
-        predictions = translate(model, self.vocabulary, [source for source, _ in self.validation], self.dev)
+        ranks = self.ranks.judging
+        loss = validation_loss(model, self.validation_data, self.dev, ranks)
+        sources = ranks.part([source for source, _ in self.validation])
+        predictions = ranks.whole(translate(model, self.vocabulary, sources, self.dev))
         result = score(metric, predictions, [target for _, target in self.validation])
         self.metrics.write(step=self.step, validation_loss=loss, score=result)
         self.metrics.plot(self.folder / "curves.png", score=METRIC_NAMES[metric])
@@ -259,7 +185,9 @@ def describe(run: Run) -> str:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the model that config.toml describes.")
     parser.add_argument("--config", type=Path, default=Path("config.toml"))
-    parser.add_argument("--resume", action="store_true", help="go on from runs/last")
+    parser.add_argument(
+        "--resume", nargs="?", const="yes", choices=("yes", "auto"), help="go on from runs/last; auto: if it is there"
+    )
     parser.add_argument("--steps", type=int, help="this many updates in all, instead of train.steps")
     parser.add_argument("--max-seconds", type=float, help="stop after this time, judge and save what is there")
     options = parser.parse_args()
@@ -268,19 +196,29 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def wants_resume(options: argparse.Namespace) -> bool:
+    """Whether to go on from runs/last: asked for, or torchrun started the processes anew after one had died."""
+    if options.resume == "auto" or restarted():
+        return any(RUNS.glob("last*/checkpoint.json"))
+    return bool(options.resume)
+
+
 def main() -> int:
     options = parse()
     config = read_config(options.config)
     if options.steps:
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=options.steps))
     set_threads(config.machine.threads)
-    run = Run(config, RUNS, resume=options.resume)
-    print(describe(run), flush=True)
-    with StopRequest() as request:
-        run.train(lambda: request.requested, options.max_seconds)
-    print(run.memory_report())
+    with together(config.machine.strategy, config.machine.device) as ranks:
+        run = Run(config, RUNS, resume=wants_resume(options), ranks=ranks)
+        print(describe(run), flush=True)
+        with StopRequest() as request:
+            interrupted = run.train(lambda: request.requested, options.max_seconds)
+        print(run.memory_report())
+    if not ranks.first:
+        return 130 if interrupted else 0
     resume = "python train.py --resume" + (f" --steps {options.steps}" if options.steps else "")
-    if request.requested:
+    if interrupted:
         print(f"\nstopped and saved at step {run.step}; go on with: {resume}")
         return 130
     model, vocabulary = load_translator(RUNS / "best", run.dev)

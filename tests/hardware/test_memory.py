@@ -21,7 +21,7 @@ import torch
 if name == "transformer":
     from config import ModelConfig
     from model import Translator
-    from train import summed_loss
+    from learning import summed_loss
     model = Translator(ModelConfig(d_model=64, heads=4, encoder_layers=2, decoder_layers=2, feedforward=256,
         dropout=dropout, max_length=48, norm_first=True, positions="sinusoidal", tied_head=True), 100).train()
     source, target = torch.randint(4, 100, (8, 48)), torch.randint(4, 100, (8, 49))

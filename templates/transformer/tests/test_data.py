@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from conftest import SMALL, MakeConfig
 
 from data import PAD, BucketSampler, Vocabulary, collate, encode_pairs, load_pairs, read_pairs, split_pairs
+from distributed import Ranks
 from sample_data import date_forms, english_number, korean_number, number_forms, sample_pairs
 from settings import UserError
 
@@ -99,19 +101,33 @@ def test_each_epoch_holds_each_pair_once_and_resumes_anywhere(make_config: MakeC
     config = make_config()
     pairs = load_pairs(config.data, 0)
     data = encode_pairs(pairs, Vocabulary.build(pairs, config.data), 16)
-    sampler = BucketSampler(data, 10, seed=1)
-    used = [at for batch in sampler.epoch(0) for at in batch]
-    assert len(used) == len(set(used)) > len(data) - 10
-    assert sampler.epoch(0) != sampler.epoch(1)
-    stream, later = iter(sampler), iter(BucketSampler(data, 10, seed=1, start=sampler.per_epoch + 3))
-    whole = [next(stream) for _ in range(sampler.per_epoch + 5)]
-    assert [next(later), next(later)] == whole[-2:]
+    sampler, count = BucketSampler(data, 12, seed=1), len(data)
+    assert count % 12  # passes end within a batch
+    stream = list(itertools.islice(sampler, 3 * count))
+    positions = [position for batch in stream for position in batch]
+    passes = [positions[at : at + count] for at in range(0, 36 * count, count)]
+    assert all(sorted(one) == list(range(count)) for one in passes)
+    assert passes[0] != passes[1]
+    assert list(itertools.islice(BucketSampler(data, 12, seed=1, start=count - 5), 9)) == stream[count - 5 :][:9]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_several_processes_share_each_batch_without_gap_or_double(size: int) -> None:
+    pairs = sample_pairs(seed=0, dates=100, numbers=100)
+    data = encode_pairs(pairs, Vocabulary.build(pairs, SMALL.data), 100)
+    parts = [iter(BucketSampler(data, 12, seed=1, ranks=Ranks(rank, size))) for rank in range(size)]
+    for whole in itertools.islice(BucketSampler(data, 12, seed=1), 3 * len(data) // 12):
+        shared = [next(part) for part in parts]
+        assert sorted(itertools.chain(*shared)) == sorted(whole)
+        assert {len(part) for part in shared} == {12 // size}
 
 
 def test_batches_hold_little_padding() -> None:
     pairs = sample_pairs(seed=0, dates=1000, numbers=1000)
     data = encode_pairs(pairs, Vocabulary.build(pairs, SMALL.data), 100)
-    sources = [collate([data[at] for at in batch])[0] for batch in BucketSampler(data, 32, seed=0).epoch(0)]
+    sources = [
+        collate([data[at] for at in batch])[0] for batch in itertools.islice(BucketSampler(data, 32, seed=0), 100)
+    ]
     filler = sum(int((source == PAD).sum()) for source in sources) / sum(source.numel() for source in sources)
     assert filler < 0.15
 

@@ -11,9 +11,10 @@ from conftest import SMALL, MakeConfig
 
 from data import PAD, collate
 from evaluate import evaluating, load_translator, score, translate
+from learning import learning_rate_at, summed_loss
 from runtime import choose_device
 from settings import UserError
-from train import Run, learning_rate_at, summed_loss
+from train import Run
 
 CPU = choose_device("cpu", "fp32")
 

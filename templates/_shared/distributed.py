@@ -1,0 +1,243 @@
+"""Several processes that train one model together: `torchrun --standalone --nproc-per-node=2 train.py`.
+
+torchrun starts the processes ("ranks"), tells each its number in environment variables, and ends all when one dies.
+A script that was started without it is alone: then nothing in this file does anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from settings import UserError
+
+T = TypeVar("T")
+
+CONTACT_SECONDS = 50  # for all processes to find each other: torch alone would wait for half an hour
+WORK_SECONDS = 2 * 60 * 60  # for one process to wait for another at work; it is torchrun that notices a dead one
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl", "xpu": "cpu:gloo,xpu:xccl"}
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together. The first one, rank 0, speaks and writes for all."""
+
+    rank: int = 0
+    size: int = 1
+    on_this_machine: int = 1
+    strategy: str = "none"  # none, ddp or fsdp
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def judging(self) -> Ranks:
+        """Those who share the work of judging the model. With fsdp all compute the same, for each call of the model
+        needs all of them."""
+        return ALONE if self.strategy == "fsdp" else self
+
+    def share_of(self, batch: int, what: str) -> int:
+        """How many of a batch's samples are this process's. Raises UserError where it can't be shared equally.
+
+        The batch stays the same whatever the number of processes, so the model learns the same.
+        """
+        if batch % self.size:
+            sizes = [size for size in range(1, batch + 1) if batch % size == 0]
+            raise UserError(
+                f"{batch} {what} an update (batch_size x grad_accumulation) can't be shared equally by {self.size} "
+                f"processes; take {', '.join(map(str, sizes[:-1]))} or {sizes[-1]} processes, or another batch_size"
+            )
+        return batch // self.size
+
+    def part(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's part: every size-th item, so that a row sorted by length is shared fairly."""
+        return items[self.rank :: self.size]
+
+    def whole(self, part: Sequence[T]) -> list[T]:
+        """All processes' parts together, in the order of the row that `part` cut them from."""
+        parts = self.gather(list(part))
+        row: list[Any] = [None] * sum(map(len, parts))
+        for rank, items in enumerate(parts):
+            row[rank :: self.size] = items
+        return row
+
+    def total(self, *values: float) -> list[float]:
+        """The sum of each value over all processes."""
+        if self.size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(sums)
+        return sums.tolist()
+
+    def smallest(self, value: int) -> int:
+        """The smallest of all processes' values."""
+        return min(self.gather(value))
+
+    def gather(self, value: T) -> list[T]:
+        """The value of every process, in order of rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make()` returns in the first process, handed to all of them. Plain data and what pickle knows."""
+        if self.size == 1:
+            return make()
+        found = [make() if self.first else None]
+        dist.broadcast_object_list(found, src=0)
+        return found[0]  # type: ignore[return-value]
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        self.total(0)
+
+    def agree(self, facts: dict[str, Any]) -> None:
+        """Raise UserError where another process has other data or settings; they would learn different things."""
+        for rank, (host, others) in enumerate(self.gather((socket.gethostname(), facts))):
+            different = [name for name in facts if others.get(name) != facts[name]]
+            if different:
+                raise UserError(
+                    f"rank {rank} on {host} differs from rank {self.rank} on {socket.gethostname()} in {different[0]}: "
+                    f"{others.get(different[0])!r} there, {facts[different[0]]!r} here; all need the same files"
+                )
+
+    def reseed(self, seed: int, step: int) -> None:
+        """Give this process random numbers of its own for an update. They follow from seed, step and rank alone, so
+        that nothing has to be saved for an exact resume. Alone, the one stream of numbers simply goes on."""
+        if self.size > 1:
+            torch.manual_seed(random.Random(f"{seed} {step} {self.rank}").getrandbits(62))
+
+    def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
+        """What to call instead of the model, so that all processes' gradients become one."""
+        if self.strategy != "ddp":
+            return model
+        kind = next(model.parameters()).device.type
+        devices = None if kind == "cpu" else [torch.accelerator.current_device_index()]
+        return torch.nn.parallel.DistributedDataParallel(
+            model, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
+        )
+
+    def exchanging(self, model: torch.nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """The context for one part of a batch: gradients travel once, after the last part."""
+        return contextlib.nullcontext() if last or self.strategy != "ddp" else model.no_sync()  # type: ignore[operator]
+
+
+ALONE = Ranks()
+
+
+def restarted() -> bool:
+    """Whether torchrun --max-restarts started this process anew after one had died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+@contextlib.contextmanager
+def together(strategy: str, device: str) -> Iterator[Ranks]:
+    """Find the other processes that torchrun started. In the block, a lost one becomes a UserError."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Ranks()
+        return
+    ranks = _join("ddp" if strategy == "none" else strategy, _kind(device))
+    silence = contextlib.nullcontext() if ranks.first else contextlib.redirect_stdout(_Silence())
+    try:
+        with silence:
+            yield ranks
+            ranks.wait()
+    except (dist.DistError, RuntimeError) as error:
+        if not _is_about_contact(error):
+            raise
+        raise UserError(
+            f"rank {ranks.rank} lost another process, so training ends ({_in_short(error)}). Look above for that one's "
+            "own message; what was saved is whole: go on with --resume"
+        ) from None
+    dist.destroy_process_group()
+
+
+class _Silence:
+    """Where the other processes' prints go: one process speaks for all."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def _kind(device: str) -> str:
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found.type if found and device != "cpu" else "cpu"
+
+
+def _join(strategy: str, kind: str) -> Ranks:
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    local, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if kind not in BACKENDS:
+        raise UserError(f"several processes can't share {kind}; run: python train.py")
+    if kind != "cpu":
+        count = torch.accelerator.device_count()
+        if here > count:
+            raise UserError(
+                f"{here} processes on {socket.gethostname()}, but it has {count} {kind} device(s) for them; "
+                f"start it with --nproc-per-node={count}"
+            )
+        torch.accelerator.set_device_index(local)
+    _connect(rank, size, BACKENDS[kind])
+    return Ranks(rank, size, here, strategy)
+
+
+def _connect(rank: int, size: int, backend: str) -> None:
+    """Make the process group. A first one that only greets has a short time-out; at work, waiting is no mistake."""
+    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    ending, store = time.monotonic() + CONTACT_SECONDS, None
+    try:
+        store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=CONTACT_SECONDS)))
+        store.set(f"here {rank}", socket.gethostname())
+        left = timedelta(seconds=max(5.0, ending - time.monotonic()))
+        for name, engine, patience in (("greet", "gloo", left), ("work", backend, timedelta(seconds=WORK_SECONDS))):
+            dist.init_process_group(
+                engine, store=dist.PrefixStore(name, store), rank=rank, world_size=size, timeout=patience
+            )
+            dist.all_reduce(torch.zeros(1))
+            if name == "greet":
+                dist.destroy_process_group()
+    except (dist.DistError, RuntimeError) as error:
+        raise UserError(_no_contact(error, address, rank, size, store)) from None
+
+
+def _no_contact(error: Exception, address: str, rank: int, size: int, store: Any) -> str:
+    where = f"rank {rank} on {socket.gethostname()}"
+    if store is None:
+        return (
+            f"{where} can't reach {address}, where all processes meet ({_in_short(error)}); check the address, that "
+            "this node can reach it, and that nothing blocks the port"
+        )
+    missing = [str(other) for other in range(size) if not store.check([f"here {other}"])]
+    if missing:
+        late = ", ".join(missing)
+        return f"{where} waited {CONTACT_SECONDS} s at {address}, but rank {late} of {size} did not come"
+    return (
+        f"{where} reaches {address} but not every other process ({_in_short(error)}); with several networks, name the "
+        "one between the nodes: GLOO_SOCKET_IFNAME=eth0 (and NCCL_SOCKET_IFNAME=eth0)"
+    )
+
+
+def _is_about_contact(error: Exception) -> bool:
+    signs = ("onnection closed", "onnection reset", "roken pipe", "imed out", "timeout", "NCCL", "gloo", "Socket")
+    return isinstance(error, dist.DistError) or any(sign in str(error) for sign in signs)
+
+
+def _in_short(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0].strip()[:150] or type(error).__name__
