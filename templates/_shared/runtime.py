@@ -103,13 +103,16 @@ def free_memory(dev: Device) -> int | None:
     return free
 
 
-def fit_micro_batch(effective: int, micro: int, needs: Callable[[int], int], dev: Device) -> int:
+def fit_micro_batch(effective: int, micro: int, needs: Callable[[int], int], dev: Device, sharing: int = 1) -> int:
     """The largest micro-batch, at most `micro`, that divides the effective batch and fits into free memory.
 
     `needs(n)` estimates the bytes that n samples take. Gradients are summed over effective / micro steps, so a smaller
-    micro-batch costs speed and changes nothing else.
+    micro-batch costs speed and changes nothing else. `sharing` processes need so much at once, each on a device of its
+    own unless that is the CPU.
     """
     free = free_memory(dev)
+    if free is not None and dev.device.type == "cpu":
+        free //= sharing
     sizes = [size for size in range(min(micro, effective), 0, -1) if effective % size == 0]
     return next((size for size in sizes if free is None or needs(size) <= 0.8 * free), 1)
 

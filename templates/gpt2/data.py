@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distributed import ALONE, Ranks
 from settings import UserError
 
 ENDINGS = (".txt", ".md", ".rst")  # of the files that are read from a folder
@@ -91,17 +92,19 @@ class Blocks:
     """Training tokens [T] as an endless row of batches of blocks [size, length], shuffled anew in every round.
 
     Blocks are cut back to back, so nothing is padding. Batch number n is always the same batch, whatever was asked for
-    before: a resumed run needs no more than its step to go on where it was.
+    before: a resumed run needs no more than its step to go on where it was. Of several processes each takes its part of
+    every batch.
     """
 
-    def __init__(self, tokens: Tensor, length: int, size: int, seed: int) -> None:
-        self.tokens, self.length, self.size, self.seed = tokens, length, size, seed
+    def __init__(self, tokens: Tensor, length: int, size: int, seed: int, ranks: Ranks = ALONE) -> None:
+        self.tokens, self.length, self.size, self.seed, self.ranks = tokens, length, size, seed, ranks
         self.per_round = max(1, len(tokens) // length - 1)  # one less than fit: each round begins at another offset
         self._round = -1
 
     def batch(self, number: int) -> Tensor:
-        """Batch number 0, 1, 2, ... as token ids [size, length]."""
-        return torch.stack([self._block(number * self.size + place) for place in range(self.size)])
+        """Batch number 0, 1, 2, ... as token ids [size, length], or this process's part of it."""
+        places = self.ranks.part(range(number * self.size, (number + 1) * self.size))
+        return torch.stack([self._block(place) for place in places])
 
     def _block(self, number: int) -> Tensor:
         which, place = divmod(number, self.per_round)

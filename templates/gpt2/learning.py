@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from distributed import ALONE, Ranks
 from memory import Shape, Training
 from runtime import Device, autocast
 
@@ -44,15 +45,15 @@ def language_loss(model: Any, blocks: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def validation_loss(model: Any, blocks: Tensor, dev: Device, size: int) -> float:
+def validation_loss(model: Any, blocks: Tensor, dev: Device, size: int, ranks: Ranks = ALONE) -> float:
     """Mean loss over blocks [N, T], `size` of them at a time, without dropout. exp(loss) is the perplexity."""
     model.eval()
-    total = 0.0
-    for part in blocks.split(size):
+    total, mine = 0.0, blocks[ranks.rank :: ranks.size]
+    for part in mine.split(size):
         with autocast(dev):
             total += language_loss(model, part.to(dev.device)).item() * len(part)
     model.train()
-    return total / len(blocks)
+    return ranks.total(total)[0] / len(blocks)
 
 
 def set_dropout(model: nn.Module, share: float) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from checkpoints import read_checkpoint
 from config import Config, read_config
+from distributed import ALONE, Ranks, restarted, together
 from generate import RUNS
 from models import SCRATCH, HubUnreachable, load_pretrained
 from runtime import StopRequest, set_threads
@@ -20,8 +21,11 @@ from trainer import Run
 FIRST_RUN_SECONDS = 180.0  # somebody who asked for a text is waiting
 
 
-def begin(config: Config, name: str | None, run_name: str | None) -> Run:
-    """A run from the model that `name` or else config.toml names, or from a new one where the hub can't be reached."""
+def begin(config: Config, name: str | None, run_name: str | None, ranks: Ranks = ALONE, *, anew: bool = False) -> Run:
+    """A run from the model that `name` or else config.toml names, or from a new one where the hub can't be reached.
+
+    `anew`: a folder of that name in which nothing was saved yet is taken again.
+    """
     wanted, start, method = name or config.model.name, None, config.finetune.method
     if wanted != SCRATCH:
         try:
@@ -35,17 +39,19 @@ def begin(config: Config, name: str | None, run_name: str | None) -> Run:
         print(f"start: a new, small GPT-2 that knows nothing yet (--model {SCRATCH})", flush=True)
     if not config.data.path:
         print("text: Python's own documentation, for --data names no other", flush=True)
-    folder = free_folder(run_name or ("finetune" if start else SCRATCH), numbered=not run_name)
+    ranks.agree({"start": start is not None})
+    wanted_folder = run_name or ("finetune" if start else SCRATCH)
+    folder = ranks.from_first(lambda: free_folder(wanted_folder, numbered=not run_name, anew=anew))
     recipe = config.finetuning(method) if start else config.scratch
-    return Run(config, recipe, folder, start, origin=(wanted, config.model.revision))
+    return Run(config, recipe, folder, start, origin=(wanted, config.model.revision), ranks=ranks)
 
 
-def free_folder(name: str, *, numbered: bool) -> Path:
+def free_folder(name: str, *, numbered: bool, anew: bool = False) -> Path:
     """runs/NAME, or where that is taken runs/NAME-2 and so on, or a UserError when it must be that name."""
     if Path(name).name != name:
         raise UserError(f"--name is the name of a folder in {RUNS}, not {name}")
     folder, number = RUNS / name, 1
-    while folder.exists():
+    while folder.exists() and not (anew and not any(folder.glob("last*/checkpoint.json"))):
         if not numbered:
             raise UserError(f"{folder} is taken; go on with it by --resume, or choose another --name")
         number += 1
@@ -53,30 +59,41 @@ def free_folder(name: str, *, numbered: bool) -> Path:
     return folder
 
 
-def resume(config: Config, run_name: str | None) -> Run:
-    """The run of that name, or else the one that was saved last, where it stopped."""
-    saved = sorted(RUNS.glob(f"{run_name or '*'}/last/checkpoint.json"), key=lambda file: file.stat().st_mtime)
+def newest(run_name: str | None, file: str) -> Path | None:
+    """The newest of such files in the folder of that run, or else in those of all runs."""
+    found = sorted(RUNS.glob(f"{run_name or '*'}/{file}"), key=lambda one: one.stat().st_mtime)
+    return found[-1] if found else None
+
+
+def last_saved(run_name: str | None) -> Path:
+    """The checkpoint of that run, or else the one that was saved last."""
+    saved = newest(run_name, "last/checkpoint.json")
     if not saved:
         raise UserError(f"there is nothing to go on with in {RUNS / (run_name or '')}; leave --resume out")
-    last = saved[-1].parent
+    return saved.parent
+
+
+def resume(config: Config, run_name: str | None, ranks: Ranks = ALONE) -> Run:
+    """The run of that name, or else the one that was saved last, where it stopped."""
+    last = ranks.from_first(lambda: last_saved(run_name))
     print(f"start: {last}", flush=True)
     extra = read_checkpoint(last)[1]
     method, origin = extra["method"], (str(extra["origin"][0]), str(extra["origin"][1]))
     start = load_pretrained(*origin) if method == "lora" else load_pretrained(str(last))
     recipe = config.scratch if method == SCRATCH else config.finetuning(method)
-    return Run(config, recipe, last.parent, start, origin=origin, resume=True)
+    return Run(config, recipe, last.parent, start, origin=origin, resume=True, ranks=ranks)
 
 
 def train_until_stopped(run: Run, seconds: float | None = None) -> bool:
     """Train, and True when it was not cut short by Ctrl-C; everything is saved either way."""
     print(run.describe(), flush=True)
     with StopRequest() as request:
-        run.train(lambda: request.requested, seconds)
+        interrupted = run.train(lambda: request.requested, seconds)
     print(run.memory_report())
     if run.step < run.recipe.steps:
         print(f"\nstopped and saved at step {run.step} of {run.recipe.steps}")
         print(f"go on with: python train.py --resume --name {run.folder.name}")
-    return not request.requested
+    return not interrupted
 
 
 def train_from_scratch(config: Config) -> Path:
@@ -87,20 +104,37 @@ def train_from_scratch(config: Config) -> Path:
     return run.folder / "model"
 
 
+def choose_run(config: Config, options: argparse.Namespace, ranks: Ranks) -> Run:
+    """The run to go on with, or a new one."""
+    if options.resume == "yes" and not restarted():
+        return resume(config, options.name, ranks)
+    auto = options.resume == "auto" or restarted()
+    begun = ranks.from_first(lambda: newest(options.name, "metrics.jsonl")) if auto else None
+    if begun and any(begun.parent.glob("last*/checkpoint.json")):
+        return resume(config, begun.parent.name, ranks)
+    return begin(config, options.model, options.name, ranks, anew=auto)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Teach a GPT-2 your text; see also config.toml.")
     parser.add_argument("--data", help="a text file, or a folder of them")
     parser.add_argument("--model", help="where to start: a model folder, a hub id, or scratch for a new small model")
     parser.add_argument("--lora", action="store_true", help="train small matrices beside the weights, not the weights")
     parser.add_argument("--name", help="the run's folder in runs/")
-    parser.add_argument("--resume", action="store_true", help="go on with the run that was saved last, or with --name")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="yes",
+        choices=("yes", "auto"),
+        help="go on with the run that was saved last, or with --name; auto: or begin where there is none",
+    )
     parser.add_argument("--steps", type=int, help="this many updates in all")
     parser.add_argument("--max-seconds", type=float, help="stop after this time, judge and save what is there")
     parser.add_argument("--config", type=Path, default=Path("config.toml"))
     options = parser.parse_args()
-    if options.resume and options.model:
+    if options.resume == "yes" and options.model:
         raise UserError("--resume goes on with the run's own model; leave --model out")
-    if options.resume and options.lora:
+    if options.resume == "yes" and options.lora:
         raise UserError("--resume goes on as the run began; leave --lora out")
     config = read_config(options.config)
     if options.lora and (options.model or config.model.name) == SCRATCH:
@@ -118,9 +152,11 @@ def main() -> int:
             finetune=dataclasses.replace(config.finetune, steps=options.steps),
         )
     set_threads(config.machine.threads)
-    run = resume(config, options.name) if options.resume else begin(config, options.model, options.name)
-    if not train_until_stopped(run, options.max_seconds):
-        return 130
+    with together(config.machine.strategy, config.machine.device) as ranks:
+        run = choose_run(config, options, ranks)
+        done = train_until_stopped(run, options.max_seconds)
+    if not done or not ranks.first:
+        return 0 if done else 130
     folder = run.folder
     print(f"\nbest validation loss {run.best:.4f}   curves: {folder / 'curves.png'}   model: {folder / 'model'}")
     print(f'write with it: python generate.py --model {folder / "model"} "{run.opening}"')

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from checkpoints import load_checkpoint, replace_folder, save_checkpoint
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
 from data import Blocks, encode, read_documents, split_tail, validation_blocks
+from distributed import ALONE, Ranks
 from generate import continue_prompts
 from learning import language_loss, learning_rate_at, make_optimizer, set_dropout, training_bytes, validation_loss
 from lora import Adapters
@@ -45,15 +46,16 @@ class Run:
         *,
         origin: tuple[str, str] = ("", ""),
         resume: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.recipe, self.folder, self.origin = config, recipe, folder, origin
+        self.config, self.recipe, self.folder, self.origin, self.ranks = config, recipe, folder, origin, ranks
         seed_everything(config.train.seed)
         documents = read_documents(config.data.path)
         training, held_out = split_tail(documents, config.data.validation_share)
         if not training or not held_out:
             raise UserError("the text is too short to hold a part of it out; bring more of it")
         if start is None:
-            tokenizer = train_tokenizer(training, config.scratch.vocab_size)
+            tokenizer = ranks.from_first(lambda: train_tokenizer(training, config.scratch.vocab_size))
             start = new_model(config.scratch, config.train.context, tokenizer), tokenizer
         self.model, self.tokenizer = start
         self._prepare_model(config.train)
@@ -61,7 +63,8 @@ class Run:
         self.step, self.best = 0, math.inf
         if resume:
             self._resume()
-        self.metrics = Metrics(folder / "metrics.jsonl", resume=resume)
+        ranks.agree(self.description | {"step": self.step} | dataclasses.asdict(config))
+        self.metrics = Metrics(folder / "metrics.jsonl", resume=resume, quiet=not ranks.first)
 
     def _prepare_model(self, train: TrainConfig) -> None:
         machine = self.config.machine
@@ -79,7 +82,7 @@ class Run:
         if machine.checkpointing:
             self.model.activation_checkpointing_enable()
             return_blocks_at_once()
-        self.forward = torch.compile(self.model) if self.dev.compile else self.model
+        self.forward = self.ranks.wrap(torch.compile(self.model) if self.dev.compile else self.model)
         self.optimizer = make_optimizer(self.model, self.recipe.learning_rate, train.weight_decay)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: learning_rate_at(step, self.recipe.steps, train.warmup_share)
@@ -93,16 +96,21 @@ class Run:
         if self.length < 8 or len(kept) < 2:
             raise UserError(f"the text is too short: {len(tokens)} tokens to learn from, {len(kept)} held out")
         effective = train.batch_size * train.grad_accumulation
-        self.blocks = Blocks(tokens, self.length, effective, train.seed)
+        self.blocks = Blocks(tokens, self.length, effective, train.seed, self.ranks)
         self.validation = validation_blocks(kept, self.length, VALIDATION_BLOCKS)
         self.opening = " ".join(held_out[0].split()[:5])
-        self.micro_batch = fit_micro_batch(effective, train.batch_size, self.training_bytes, self.dev)
+        share = self.ranks.share_of(effective, "blocks")
+        fitting = fit_micro_batch(share, train.batch_size, self.training_bytes, self.dev, self.ranks.on_this_machine)
+        self.micro_batch = self.ranks.smallest(fitting)
 
     def training_bytes(self, micro: int) -> int:
         """Predicted memory of an update with `micro` blocks at a time."""
         dropout, machine = self.config.train.dropout, self.config.machine
         training = training_on(
-            self.dev, dropout, checkpointing=machine.checkpointing, accumulating=micro < self.blocks.size
+            self.dev,
+            dropout,
+            checkpointing=machine.checkpointing,
+            accumulating=micro < self.blocks.size // self.ranks.size,
         )
         return training_bytes(self.model, micro, self.length, training, dropout)
 
@@ -144,12 +152,17 @@ class Run:
             raise UserError(f"{changed[0]} has changed since {self.folder} was begun; leave --resume out")
 
     def update(self, batch: Tensor) -> Tensor:
-        """One step down the gradient of the loss over batch [N, T]; returns that loss."""
-        total = torch.zeros((), device=self.dev.device)
-        for part in batch.split(self.micro_batch):
-            with autocast(self.dev):
-                loss = language_loss(self.forward, part.to(self.dev.device)) * (len(part) / len(batch))
-            self.scaler.scale(loss).backward()
+        """One step down the gradient of the loss over batch [N, T]; returns that loss.
+
+        Of several processes each has its part of the whole batch, all of one size, and they exchange the mean of their
+        gradients: that of the whole.
+        """
+        total, parts = torch.zeros((), device=self.dev.device), batch.split(self.micro_batch)
+        for number, part in enumerate(parts, 1):
+            with self.ranks.exchanging(self.forward, last=number == len(parts)):
+                with autocast(self.dev):
+                    loss = language_loss(self.forward, part.to(self.dev.device)) * (len(part) / len(batch))
+                self.scaler.scale(loss).backward()
             total += loss.detach()
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip)
@@ -159,44 +172,54 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)  # gradients add up until they are cleared
         return total
 
-    def train(self, stop: Callable[[], bool], seconds: float | None = None) -> None:
-        """Update until the recipe's last step, until `stop()` or for `seconds`; runs/NAME/last then holds the end."""
-        steps, begun = self.recipe.steps, time.monotonic()
+    def train(self, stop: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Update until the recipe's last step, until `stop()` or for `seconds`; runs/NAME/last then holds the end.
+
+        Returns whether `stop()` ended it, in this or another process.
+        """
+        steps, begun, ranks, interrupted = self.recipe.steps, time.monotonic(), self.ranks, False
         every = -(-steps // self.config.train.evaluations)
-        progress, tokens = Progress(steps, start=self.step), 0
+        progress, tokens = Progress(steps, start=self.step, quiet=not ranks.first), 0
         self.model.train()
         while self.step < steps:
             batch = self.blocks.batch(self.step)
+            ranks.reseed(self.config.train.seed, self.step)
             loss = self.update(batch)
             self.step += 1
-            tokens += batch.numel()
+            tokens += batch.numel() * ranks.size
             left = None if seconds is None else seconds - (time.monotonic() - begun)
-            ending = self.step == steps or stop() or (left is not None and left <= 0)
+            interrupted, late = map(bool, ranks.total(stop(), left is not None and left <= 0))
+            ending = self.step == steps or interrupted or late
             if self.step % LOG_EVERY == 0 or ending:
-                self.metrics.write(step=self.step, train_loss=loss.item())
-                progress.update(self.step, loss.item(), tokens, seconds_left=left)
+                mean = ranks.total(loss.item())[0] / ranks.size
+                self.metrics.write(step=self.step, train_loss=mean)
+                progress.update(self.step, mean, tokens, seconds_left=left)
                 tokens = 0
             if self.step % every == 0 or ending:
                 self.memory.stop()
-                if not stop() or self.best == math.inf:  # Ctrl-C: somebody wants to go, but not empty-handed
+                if not interrupted or self.best == math.inf:  # Ctrl-C: somebody wants to go, but not empty-handed
                     progress.say(self.evaluate())
                 self.save()
             if ending:
                 break
+        return interrupted
 
     def evaluate(self) -> str:
         """Judge the model on the held-out text, keep it if it is the best yet, redraw the curves; returns a report."""
-        loss = validation_loss(self.model, self.validation, self.dev, self.micro_batch)
+        ranks = self.ranks.judging
+        loss = validation_loss(self.model, self.validation, self.dev, self.micro_batch, ranks)
         self.metrics.write(step=self.step, validation_loss=loss, score=math.exp(loss))
         self.metrics.plot(self.folder / "curves.png", score="perplexity")
         if loss < self.best:
             self.best = loss
             self.keep()
-        text = "\n".join(f"  | {line}" for line in self.sample().splitlines())
+        text = "\n".join(f"  | {line}" for line in self.sample().splitlines()) if ranks.first else ""
         return f"step {self.step}: validation loss {loss:.4f}, perplexity {math.exp(loss):.1f}\n{text}"
 
     def keep(self) -> None:
         """Write the model as it is into runs/NAME/model, and with LoRA the adapters alone into runs/NAME/adapter."""
+        if not self.ranks.first:
+            return
         with replace_folder(self.folder / "model") as folder:
             if self.adapters:
                 self.adapters.save_merged(folder, self.tokenizer)
@@ -218,6 +241,8 @@ class Run:
 
     def save(self) -> None:
         """Write all that is needed to go on into runs/NAME/last."""
+        if not self.ranks.first:
+            return
         save_checkpoint(
             self.folder / "last",
             model=self.learned,

@@ -73,16 +73,14 @@ class Run:
             model.compile(dynamic=True)
         effective = config.train.batch_size * config.train.grad_accumulation
         share = self.ranks.share_of(effective, "pairs")
-        sharing = self.ranks.on_this_machine if dev.device.type == "cpu" else 1
-        micro = fit_micro_batch(
-            share, config.train.batch_size, lambda n: self.training_bytes(model, n, longest) * sharing, dev
-        )
+        needs, here = lambda n: self.training_bytes(model, n, longest), self.ranks.on_this_machine
+        micro = fit_micro_batch(share, config.train.batch_size, needs, dev, here)
         return Trainer(model, config, dev, self.ranks.smallest(micro), self.ranks)
 
     def training_bytes(self, model: Translator, micro: int, length: int) -> int:
         """Predicted memory of an update with `micro` pairs of `length` symbols at a time."""
         train, checkpointing = self.config.train, self.config.machine.checkpointing
-        accumulating = micro < train.batch_size * train.grad_accumulation
+        accumulating = micro < train.batch_size * train.grad_accumulation // self.ranks.size
         dropout = self.config.model.dropout
         training = training_on(self.dev, dropout, checkpointing=checkpointing, accumulating=accumulating)
         return model.training_bytes(micro, length, training)
