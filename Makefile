@@ -49,11 +49,14 @@ demo: $(VENV)/.ready
 	@echo "Or take another topic:"
 	@echo "  $(VENV)/bin/scaffold start nlp"
 
+# One worker for each core; tests that share something expensive, such as an installed wheel, stay together.
+WORKERS := --numprocesses auto --dist loadgroup
+
 test: $(VENV)/.ready lint
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -m "not slow" $(WORKERS)
 
 test-all: $(VENV)/.ready lint
-	$(PY) -m pytest
+	$(PY) -m pytest $(WORKERS)
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .

@@ -12,7 +12,11 @@ def main() -> None:
         return
     from scaffold.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # Under `python -m`, an interrupt that passed through code from a text (a dataclass that was just being made) makes
+    # Python end itself by the signal, whatever the exit code, unless code from a text ends well after it.
+    exec("")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-pytestmark = pytest.mark.wheel
+pytestmark = [pytest.mark.wheel, pytest.mark.xdist_group("wheel")]
 
 _INDEX = re.compile(r" --index-url (\S+)")
 _MAKES_ENVIRONMENT = re.compile(r"^\S+ -m venv \.venv$")

@@ -124,9 +124,9 @@ def bring(request: Request, output: Output, on_done: Callable[[Reference], None]
     with progress(output, len(request.texts) or None) as (on_progress, show_done, on_retry):
 
         def ended(reference: Reference) -> None:
-            show_done(reference)
-            if on_done is not None:
+            if on_done is not None:  # first: what stands on the screen must count, also after an interrupt
                 on_done(reference)
+            show_done(reference)
 
         job = CloneJob(
             directory=request.directory,

@@ -144,6 +144,25 @@ def test_ctrl_c_is_130(scaffold: Callable[..., Answer], monkeypatch: pytest.Monk
     assert scaffold("search", "nlp").code == 130
 
 
+def test_an_interrupt_inside_generated_code_is_130_as_well(tmp_path: Path) -> None:
+    interrupted = """
+import runpy, sys
+from scaffold.cli import main
+def run(arguments):
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return 130
+main.run = run
+sys.argv = ["scaffold", "search", "nlp"]
+runpy.run_module("scaffold", run_name="__main__")
+"""
+    (tmp_path / "interrupted.py").write_text(interrupted, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])}
+    answer = subprocess.run([sys.executable, "-m", "interrupted"], env=environment, check=False)
+    assert answer.returncode == 130
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "scaffold", "search", "learning", "--limit", "300", "--json"],
