@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib
 import io
-import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import click
 
 from scaffold import __version__
+from scaffold.cli.interrupts import terminable
 from scaffold.cli.output import Output
 from scaffold.errors import ScaffoldError, UsageError
 
@@ -33,7 +31,6 @@ COMMANDS = {
     "start": "The whole way for a topic: search, clone, generate.",
 }
 _INTERRUPTED = 130
-_PATIENCE = 10.0  # seconds
 _DISK_ERRORS = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only"}
 
 
@@ -86,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")  # a console without Hangul shows `?` instead of failing
     output = Output()
     try:
-        with _terminable():
+        with terminable():
             return _invoke(arguments, output)
     except Exception as error:
         if output.debug:
@@ -119,31 +116,6 @@ def _invoke(arguments: Sequence[str], output: Output) -> int:
         sys.stdout = None
         return 0
     return code if isinstance(code, int) else 0
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM and a terminal that closes end a command as Ctrl-C does, so that nothing half stays behind.
-
-    What is sent again within some seconds is not heeded: it would break off the tidying up.
-    """
-    heeded: list[float] = []
-
-    def interrupt(number: int, frame: object) -> None:
-        if not heeded or time.monotonic() - heeded[-1] > _PATIENCE:
-            heeded.append(time.monotonic())
-            raise KeyboardInterrupt
-
-    numbers = [signal.SIGINT, signal.SIGTERM, *([] if sys.platform == "win32" else [signal.SIGHUP])]
-    # What is ignored stays ignored, as under nohup.
-    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) != signal.SIG_IGN}
-    try:
-        for number in before:
-            signal.signal(number, interrupt)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _unexpected(error: Exception) -> ScaffoldError:

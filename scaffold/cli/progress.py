@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from scaffold.cli.interrupts import undivided
 from scaffold.cli.output import Output, clean
 from scaffold.references.reference import Reference
 
@@ -65,7 +66,7 @@ def progress(output: Output, total: int | None = 1) -> Iterator[Progress]:
                     bars.refresh()
 
         def on_done(reference: Reference) -> None:
-            with drawing:
+            with undivided(), drawing:
                 if reference.repo in tasks:
                     bars.remove_task(tasks.pop(reference.repo))
                 bars.advance(everything)
@@ -73,7 +74,7 @@ def progress(output: Output, total: int | None = 1) -> Iterator[Progress]:
                 bars.refresh()
 
         def on_retry(repo: str, reason: str, pause: float) -> None:
-            with drawing:
+            with undivided(), drawing:
                 console.print(clean(retrying(repo, reason, pause)))
 
         yield on_progress, on_done, on_retry

@@ -254,7 +254,7 @@ def test_an_interrupted_clone_says_one_line_and_keeps_what_came(host: GitServer,
         terminal.press(CTRL_C)
         assert terminal.end() == 130
         said = "Interrupted: 1 repository is here. The same command goes on with the rest."
-        assert terminal.screen.text.splitlines() == ["a/one: cloned", said]
+        assert terminal.screen.text.splitlines() == ["a/one: cloned", said], repr(terminal.screen.sent)
         assert terminal.is_as_before
     document = json.loads((in_tmp / "out").read_text())
     assert [(item["repo"], item["status"]) for item in document["references"]] == [("a/one", "cloned")]
