@@ -31,20 +31,23 @@ class Device:
     compile: bool = False  # whether torch.compile is wanted and possible
 
 
-def choose_device(device: str, precision: str, *, tf32: bool = False, compile: bool = False) -> Device:
+def choose_device(
+    device: str, precision: str, *, tf32: bool = False, compile: bool = False, measured: bool = False
+) -> Device:
     """The configured device, precision and compiling, or the nearest that this machine really has.
 
-    bf16 counts only where the hardware has units for it (emulated it is slower than fp32); fp16 stays off the CPU.
+    bf16 counts only where the hardware has units for it (emulated it is slower than fp32) or where it was `measured`
+    to pay; fp16 stays off the CPU.
     """
     notes = []
     found = torch.accelerator.current_accelerator(check_available=True)
     kind = found.type if found and device != "cpu" else "cpu"
     if kind != device:
         notes.append(f"config.toml asks for {device}, which torch does not find here: running on {kind}")
-    if (precision == "bf16" and not _has_bf16(kind)) or (precision == "fp16" and kind == "cpu"):
+    if (precision == "bf16" and not measured and not _has_bf16(kind)) or (precision == "fp16" and kind == "cpu"):
         notes.append(f"config.toml asks for {precision}, which is slow on this {kind}: computing in fp32")
         precision = "fp32"
-    if compile and not _has_compiler(kind):
+    if compile and not find_compiler(kind):
         notes.append("config.toml asks for compile, but no C++ compiler is installed here: running without")
         compile = False
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
@@ -58,11 +61,11 @@ def _has_bf16(kind: str) -> bool:
     return kind != "cpu" or any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def _has_compiler(kind: str) -> bool:
-    """torch.compile writes C++ for a CPU; for a GPU its launchers are C. CXX and CC name another compiler."""
+def find_compiler(kind: str) -> str | None:
+    """The compiler that torch.compile would call: C++ for a CPU, C for a GPU's launchers. CXX and CC name another."""
     variable, usual = ("CXX", ("g++", "clang++", "c++")) if kind == "cpu" else ("CC", ("gcc", "clang", "cc"))
     names = (os.environ.get(variable) or "", "cl") if os.name == "nt" else (os.environ.get(variable) or "", *usual)
-    return any(shutil.which(name) for name in names if name)
+    return next(filter(None, (shutil.which(name) for name in names if name)), None)
 
 
 def autocast(dev: Device) -> torch.autocast:
@@ -75,14 +78,22 @@ def scaler_for(dev: Device) -> torch.amp.GradScaler:
     return torch.amp.GradScaler(dev.device.type, enabled=dev.precision == "fp16")
 
 
+def usable_threads() -> int:
+    """How many threads this process can really run at once: what the system allows, and a container's share of it."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # the word "max" means that there is no limit
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        usable = min(usable, max(1, round(int(quota) / int(period))))
+    return usable
+
+
 def set_threads(count: int) -> int:
     """Compute on `count` CPU threads (0: torch decides) and return the number in use.
 
     OMP_NUM_THREADS in the environment wins, so that a busy machine can be spared without an edit.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if count > 0 and not os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(min(count, usable))
+        torch.set_num_threads(min(count, usable_threads()))
     return torch.get_num_threads()
 
 
