@@ -138,7 +138,7 @@ def train_transformer(row: list[Any], updates: int) -> None:
     )  # fmt: skip
     machine = MachineConfig(
         device="cpu", precision=precision, tf32=False, compile=False, checkpointing=checkpointing, threads=1,
-        workers=0, pin_memory=False, strategy="none",
+        workers=0, pin_memory=False, strategy="none", probe=False,
     )  # fmt: skip
     data = DataConfig(
         file="", tokenizer="character", lowercase=True, vocabulary_size=vocabulary, validation_share=0.1,

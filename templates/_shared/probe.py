@@ -19,22 +19,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from settings import main_guard  # isort: skip (before torch: see there)
 
 import torch
-from findings import FILE, WIDTHS, Findings, keep, kept, overrule, this_machine, thread_counts
 from torch import nn
 
+from findings import FILE, WIDTHS, Findings, keep, kept, overrule, this_machine, thread_counts
 from runtime import Device, choose_device, find_compiler, set_threads
 
-SECONDS = 2.0  # for all of it together, less the first touch of every job
+SECONDS = 2.0  # for all of it together; a slow or busy machine takes longer, for everything is timed twice
 SIZE = 768  # of the square matrices: big enough for full speed, small enough for slow machines
 TOKENS = dict(zip(WIDTHS, (512, 256, 128, 64), strict=True))  # width of a layer -> tokens in a step
 READ = 2**25  # numbers of 4 bytes: more than processors keep close at hand
-
-M = TypeVar("M")
 
 
 @dataclasses.dataclass
@@ -61,9 +59,9 @@ def measure(seconds: float = SECONDS) -> Findings:
     """Time every job in turn, round after round, so that a neighbour's work slows all of them alike."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):  # training's random numbers stay as they are
-        jobs = dict(_all_jobs())
         begun = time.perf_counter()
-        while time.perf_counter() - begun < seconds or len(next(iter(jobs.values())).times) < 3:
+        jobs = dict(_all_jobs())
+        while time.perf_counter() - begun < seconds or len(jobs["read 1"].times) < 2:
             for job in jobs.values():
                 job.measure()
     torch.set_num_threads(threads)
@@ -162,14 +160,15 @@ def compiler_trouble() -> str:
     return complaint.split("error: ", 1)[-1] if answer.returncode else ""
 
 
-def settle(machine: M, width: int, folder: Path) -> tuple[M, Device]:
-    """The [machine] settings and the device to train a model of this width with, after what was measured here.
+def settle(machine: Any, width: int, folder: Path) -> Device:
+    """Set the threads and return the device to train a model of this width on, by the [machine] settings.
 
-    The first time, this measures and keeps the findings in `folder`. Processes that train together (torchrun) would
-    only measure each other: they take what is kept, or the plan. Every change is told in the device's note.
+    What was measured here may overrule these; the device's note tells. The first time this measures, and keeps the
+    findings in `folder`. Processes that train together (torchrun) would only measure each other: they take what is
+    kept, or the plan.
     """
-    wanted: Any = machine
-    findings, notes = None, []
+    wanted, findings = machine, None
+    notes: list[str] = []
     if wanted.probe:
         findings = kept(folder / FILE)
         if findings is None and int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -181,7 +180,7 @@ def settle(machine: M, width: int, folder: Path) -> tuple[M, Device]:
     set_threads(wanted.threads)
     compile, measured = wanted.compile, findings is not None
     dev = choose_device(wanted.device, wanted.precision, tf32=wanted.tf32, compile=compile, measured=measured)
-    return wanted, dataclasses.replace(dev, note="; ".join(filter(None, [*notes, dev.note])) or None)
+    return dataclasses.replace(dev, note="; ".join(filter(None, [*notes, dev.note])) or None)
 
 
 def table(findings: Findings) -> str:

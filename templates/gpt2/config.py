@@ -99,6 +99,7 @@ class MachineConfig:
     compile: bool
     checkpointing: bool
     threads: int = setting(minimum=0)
+    probe: bool
     strategy: str = setting(choices=("none", "ddp", "fsdp"))
 
 

@@ -16,12 +16,13 @@ from checkpoints import load_checkpoint, replace_folder, save_checkpoint
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
 from data import Blocks, encode, read_documents, split_tail, validation_blocks
 from distributed import ALONE, Ranks
-from generate import continue_prompts
+from generate import RUNS, continue_prompts
 from learning import language_loss, learning_rate_at, make_optimizer, set_dropout, training_bytes, validation_loss
 from lora import Adapters
 from models import new_model, save_pretrained, train_tokenizer
 from peak import PeakMemory, return_blocks_at_once, training_on
-from runtime import Metrics, Progress, autocast, choose_device, fit_micro_batch, scaler_for, seed_everything
+from probe import settle
+from runtime import Metrics, Progress, autocast, fit_micro_batch, scaler_for, seed_everything
 from settings import UserError
 
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step
@@ -68,7 +69,7 @@ class Run:
 
     def _prepare_model(self, train: TrainConfig) -> None:
         machine = self.config.machine
-        self.dev = choose_device(machine.device, machine.precision, tf32=machine.tf32, compile=machine.compile)
+        self.dev = settle(machine, self.model.config.hidden_size, RUNS)
         loaded = sum(weight.nbytes for weight in self.model.parameters())
         self.memory = PeakMemory(self.dev.device, already=loaded)
         self.model.to(self.dev.device)

@@ -59,6 +59,7 @@ class MachineConfig:
     compile: bool
     checkpointing: bool
     threads: int = setting(minimum=0)
+    probe: bool
     workers: int = setting(minimum=0)
     pin_memory: bool
     strategy: str = setting(choices=("none", "ddp", "fsdp"))

@@ -22,11 +22,11 @@ from evaluate import METRIC_NAMES, load_translator, report, score, translate, va
 from learning import Trainer
 from model import Translator
 from peak import PeakMemory, return_blocks_at_once, training_on
+from probe import settle
 from runtime import (
     Metrics,
     Progress,
     StopRequest,
-    choose_device,
     fit_micro_batch,
     seed_everything,
     set_threads,
@@ -43,8 +43,7 @@ class Run:
     def __init__(self, config: Config, folder: Path, *, resume: bool = False, ranks: Ranks = ALONE) -> None:
         self.config, self.folder, self.ranks = config, folder, ranks
         seed_everything(config.train.seed)
-        machine = config.machine
-        self.dev = choose_device(machine.device, machine.precision, tf32=machine.tf32, compile=machine.compile)
+        self.dev = settle(config.machine, config.model.d_model, RUNS)
         pairs = ranks.from_first(lambda: load_pairs(config.data, config.train.seed))
         self.split = split_pairs(pairs, config.data, config.train.seed)
         self.vocabulary = Vocabulary.build(self.split.train, config.data)

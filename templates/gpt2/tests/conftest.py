@@ -126,6 +126,7 @@ def config(options: GenerateConfig, tmp_path_factory: pytest.TempPathFactory) ->
             compile=False,
             checkpointing=False,
             threads=1,
+            probe=False,
             strategy="none",
         ),
     )

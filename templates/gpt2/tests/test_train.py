@@ -13,6 +13,7 @@ import torch
 import generate
 import train
 from config import Config, read_config
+from findings import FILE, WIDTHS, Findings, keep
 from learning import language_loss, learning_rate_at, make_optimizer, validation_loss
 from models import load_pretrained
 from runtime import Device
@@ -108,6 +109,15 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(begin: Begin, conf
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
     assert resumed.best == whole.best
+
+
+def test_what_this_machine_measured_is_trained_with(begin: Begin, config: Config, change: Change) -> None:
+    figures = {f"step {name} 1 {width}": speed for width in WIDTHS for name, speed in (("fp32", 10.0), ("bf16", 30.0))}
+    keep(Findings(figures, ""), generate.RUNS / FILE)
+    run = begin(settings=change(config, "machine", probe=True))
+    assert run.dev.precision == "bf16"
+    assert "bf16 measured 3 x fp32 here" in run.describe()
+    assert begin().dev.precision == "fp32"
 
 
 def test_a_sample_leaves_the_random_numbers_alone(begin: Begin) -> None:

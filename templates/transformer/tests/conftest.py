@@ -55,6 +55,7 @@ SMALL = Config(
         compile=False,
         checkpointing=False,
         threads=1,
+        probe=False,
         workers=0,
         pin_memory=False,
         strategy="none",

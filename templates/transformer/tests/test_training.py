@@ -11,10 +11,11 @@ from conftest import SMALL, MakeConfig
 
 from data import PAD, collate
 from evaluate import evaluating, load_translator, score, translate
+from findings import FILE, WIDTHS, Findings, keep
 from learning import learning_rate_at, summed_loss
 from runtime import choose_device
 from settings import UserError
-from train import Run
+from train import RUNS, Run, describe
 
 CPU = choose_device("cpu", "fp32")
 
@@ -93,6 +94,18 @@ def test_a_resumed_run_ends_bit_for_bit_like_one_that_was_never_stopped(
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(resumed), strict=True))
     rows = {run: [row for row in run.metrics.rows() if "score" in row] for run in (whole, resumed)}
     assert [row for row in rows[whole] if row["step"] > 11] == [row for row in rows[resumed] if row["step"] > 11]
+
+
+def test_what_this_machine_measured_is_trained_with(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    figures = {f"step {name} 1 {width}": speed for width in WIDTHS for name, speed in (("fp32", 10.0), ("bf16", 30.0))}
+    keep(Findings(figures, ""), RUNS / FILE)
+    run = Run(make_config(machine={"probe": True}), tmp_path)
+    assert run.dev.precision == "bf16"
+    assert "bf16 measured 3 x fp32 here" in describe(run)
+    assert Run(make_config(), tmp_path).dev.precision == "fp32"
 
 
 def test_resuming_with_another_model_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
