@@ -43,7 +43,6 @@ class Run:
     def __init__(self, config: Config, folder: Path, *, resume: bool = False, ranks: Ranks = ALONE) -> None:
         self.config, self.folder, self.ranks = config, folder, ranks
         seed_everything(config.train.seed)
-        self.dev = settle(config.machine, config.model.d_model, RUNS)
         pairs = ranks.from_first(lambda: load_pairs(config.data, config.train.seed))
         self.split = split_pairs(pairs, config.data, config.train.seed)
         self.vocabulary = Vocabulary.build(self.split.train, config.data)
@@ -52,6 +51,7 @@ class Run:
         self.validation_data = encode_pairs(self.validation, self.vocabulary, config.model.max_length)
         if not self.train_data or not self.validation_data:
             raise UserError(f"every pair is longer than model.max_length ({config.model.max_length})")
+        self.dev = settle(config.machine, config.model.d_model, RUNS)
         self.memory = PeakMemory(self.dev.device)
         self.trainer = self._trainer()
         self.describe = {"model": dataclasses.asdict(config.model), "vocabulary": self.vocabulary.describe()}
