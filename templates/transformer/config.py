@@ -11,11 +11,17 @@ from settings import load_config, setting
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     file: str
-    tokenizer: str = setting(choices=("character", "word"))
+    target_file: str
+    reverse: bool
+    tokenizer: str = setting(choices=("auto", "character", "word", "bpe"))
     lowercase: bool
     vocabulary_size: int = setting(minimum=8)
     validation_share: float = setting(minimum=0.001, maximum=0.4)
     heldout_share: float = setting(minimum=0.001, maximum=0.4)
+
+    def __post_init__(self) -> None:
+        if self.target_file and not self.file:
+            raise ValueError("target_file needs file, the same sentences in the other language")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +53,7 @@ class TrainConfig:
     clip: float = setting(minimum=1e-6)
     label_smoothing: float = setting(minimum=0.0, maximum=0.5)
     evaluate_every: int = setting(minimum=1)
-    metric: str = setting(choices=("exact", "chrf", "bleu"))
+    metric: str = setting(choices=("auto", "exact", "chrf", "bleu"))
     seed: int = setting(minimum=0)
 
 
@@ -71,6 +77,13 @@ class Config:
     model: ModelConfig
     train: TrainConfig
     machine: MachineConfig
+
+    @property
+    def metric(self) -> str:
+        """What decides which checkpoint is best. The sample has one right answer each, sentences have many."""
+        if self.train.metric != "auto":
+            return self.train.metric
+        return "chrf" if self.data.file else "exact"
 
 
 def read_config(path: Path) -> Config:

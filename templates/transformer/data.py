@@ -1,4 +1,4 @@
-"""From a file of sentence pairs to padded batches of numbers."""
+"""From sentence pairs to padded batches of numbers."""
 
 from __future__ import annotations
 
@@ -8,52 +8,69 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
-from config import DataConfig
+import subwords
+from config import Config, DataConfig
+from corpus import Pair, Split, load_corpus, split_pairs
 from distributed import ALONE, Ranks
-from sample_data import write_sample
 from settings import UserError
 
 PAD, BOS, EOS, UNKNOWN = range(4)  # filler, begin, end, a symbol that training never showed
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unknown>")
+KINDS = {"character": "characters", "word": "words", "bpe": "pieces of words (BPE)"}
 
-Pair = tuple[str, str]
+VALIDATION_PAIRS = 500  # enough to steer by; the final score uses every held-out pair
+MANY_PAIRS = 3000  # from here on there is enough text to learn pieces of words from
+PAIRS_PER_PIECE = 2  # a piece that a few sentences show is not learned
+CHUNK = 10_000  # sentences encoded at once
+
 Encoded = tuple[Tensor, Tensor]
 
 
 class Vocabulary:
-    """Symbols (characters or words) <-> numbers, one table for both sides of a pair."""
+    """Symbols (characters, words or pieces of words) <-> numbers, one table for both sides of a pair."""
 
-    def __init__(self, symbols: Sequence[str], tokenizer: str, *, lowercase: bool) -> None:
-        self.symbols = list(symbols)
+    def __init__(
+        self, symbols: Sequence[str], tokenizer: str, *, lowercase: bool, merges: list[subwords.Merge] | None = None
+    ) -> None:
+        self.symbols, self.merges = list(symbols), merges
         self.tokenizer, self.lowercase = tokenizer, lowercase
         self.number = {symbol: number for number, symbol in enumerate(self.symbols)}
+        self.bpe = subwords.rebuild(self.symbols, merges, SPECIAL[UNKNOWN]) if merges is not None else None
 
     @classmethod
-    def build(cls, pairs: Iterable[Pair], config: DataConfig) -> Vocabulary:
+    def build(cls, pairs: Sequence[Pair], config: DataConfig) -> Vocabulary:
         """The most frequent symbols of the training pairs. Validation and held-out pairs have no say in it."""
-        empty = cls(SPECIAL, config.tokenizer, lowercase=config.lowercase)
-        counts: Counter[str] = Counter()
-        for source, target in pairs:
-            counts.update(empty.split(empty.tidy(source)))
-            counts.update(empty.split(target))
+        kind = config.tokenizer
+        if kind == "auto":  # the sample spells out numbers: that is learned letter by letter
+            kind = "bpe" if config.file and len(pairs) >= MANY_PAIRS else "character"
+        empty = cls(SPECIAL, kind, lowercase=config.lowercase)
+        texts = (text for source, target in pairs for text in (empty.tidy(source), target))
+        if kind == "bpe":
+            size = min(config.vocabulary_size, len(pairs) // PAIRS_PER_PIECE)
+            pieces, merges = subwords.learn(texts, max(size, 100), SPECIAL, SPECIAL[UNKNOWN])
+            return cls(pieces, kind, lowercase=config.lowercase, merges=merges)
+        counts = Counter(itertools.chain.from_iterable(map(empty.split, texts)))
         ranked = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
         room = config.vocabulary_size - len(SPECIAL)
-        return cls([*SPECIAL, *ranked[:room]], config.tokenizer, lowercase=config.lowercase)
+        return cls([*SPECIAL, *ranked[:room]], kind, lowercase=config.lowercase)
 
     def __len__(self) -> int:
         return len(self.symbols)
 
+    def __str__(self) -> str:
+        return f"{len(self):,} {KINDS[self.tokenizer]}"
+
     def describe(self) -> dict[str, Any]:
         """All that it takes to make this vocabulary again, as plain data: Vocabulary(**description)."""
-        return {"symbols": self.symbols, "tokenizer": self.tokenizer, "lowercase": self.lowercase}
+        merges = None if self.merges is None else [list(merge) for merge in self.merges]
+        return {"symbols": self.symbols, "tokenizer": self.tokenizer, "lowercase": self.lowercase, "merges": merges}
 
     def tidy(self, source: str) -> str:
         """A source sentence in the one form that the model knows: composed Unicode, single blanks, case as set."""
@@ -61,15 +78,31 @@ class Vocabulary:
         return text.lower() if self.lowercase else text
 
     def split(self, text: str) -> list[str]:
+        """The symbols of a text; one that the vocabulary lacks is the text's own."""
+        if self.bpe:
+            found = self.bpe.encode(text)
+            spans = zip(found.ids, found.tokens, found.offsets, strict=True)
+            return [text[begin:end] if number == UNKNOWN else token for number, token, (begin, end) in spans]
         return list(text) if self.tokenizer == "character" else text.split()
+
+    def numbers(self, texts: Sequence[str]) -> list[list[int]]:
+        """The numbers of each text's symbols."""
+        if self.bpe:  # in parallel, and without making each symbol a Python text
+            return [found.ids for found in self.bpe.encode_batch_fast(texts)]
+        return [[self.number.get(symbol, UNKNOWN) for symbol in self.split(text)] for text in texts]
 
     def encode_source(self, text: str) -> list[int]:
         """Numbers of a source sentence, ended by EOS."""
-        return [*(self.number.get(symbol, UNKNOWN) for symbol in self.split(self.tidy(text))), EOS]
+        return [*self.numbers([self.tidy(text)])[0], EOS]
 
     def encode_target(self, text: str) -> list[int]:
         """BOS, the numbers of a target sentence, EOS."""
-        return [BOS, *(self.number.get(symbol, UNKNOWN) for symbol in self.split(text)), EOS]
+        return [BOS, *self.numbers([text])[0], EOS]
+
+    def unknown(self, sentence: str) -> list[str]:
+        """What in a source sentence was never seen in training, each once."""
+        symbols = self.split(self.tidy(sentence))
+        return list(dict.fromkeys(symbol for symbol in symbols if symbol not in self.number))
 
     def decode(self, numbers: Iterable[int]) -> str:
         """The text of a prediction, up to its EOS."""
@@ -78,71 +111,82 @@ class Vocabulary:
             if number == EOS:
                 break
             symbols.append(self.symbols[number])
+        if self.bpe:
+            return str(self.bpe.decoder.decode(symbols))
         return ("" if self.tokenizer == "character" else " ").join(symbols)
 
 
+class EncodedPairs(Sequence[Encoded]):
+    """Pairs as numbers, all in one tensor: a tensor for each sentence would take many times as much memory."""
+
+    def __init__(self, numbers: list[Tensor], ends: list[int]) -> None:
+        self.all = torch.cat(numbers) if numbers else torch.empty(0, dtype=torch.int32)
+        self.ends = torch.tensor([0, *ends])
+
+    def __len__(self) -> int:
+        return len(self.ends) // 2
+
+    @overload
+    def __getitem__(self, at: int) -> Encoded: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Encoded]: ...
+    def __getitem__(self, at: int | slice) -> Encoded | list[Encoded]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        begin, middle, end = self.ends[2 * at : 2 * at + 3].tolist()
+        return self.all[begin:middle].long(), self.all[middle:end].long()
+
+
+def encode_pairs(pairs: Sequence[Pair], vocabulary: Vocabulary, max_length: int) -> EncodedPairs:
+    """Pairs as numbers; those longer than max_length on either side are left out."""
+    parts, ends, end = [], [], 0
+    for begin in range(0, len(pairs), CHUNK):
+        some = pairs[begin : begin + CHUNK]
+        sources = vocabulary.numbers([vocabulary.tidy(source) for source, _ in some])
+        targets = vocabulary.numbers([target for _, target in some])
+        chosen: list[int] = []
+        for source, target in zip(sources, targets, strict=True):
+            if max(len(source), len(target)) < max_length:  # each of them still gets its EOS
+                chosen += [*source, EOS, BOS, *target, EOS]
+                ends += [end + len(source) + 1, end + len(source) + len(target) + 3]
+                end = ends[-1]
+        parts.append(torch.tensor(chosen, dtype=torch.int32))
+    return EncodedPairs(parts, ends)
+
+
+def fitting(pairs: Sequence[Pair], vocabulary: Vocabulary, max_length: int) -> list[Pair]:
+    """The pairs whose source the model can read at all."""
+    return [pair for pair in pairs if len(vocabulary.encode_source(pair[0])) <= max_length]
+
+
 @dataclass(frozen=True)
-class Split:
-    """The pairs to learn from, to steer by and to be judged by."""
+class Material:
+    """All that a training reads: the three sets as text, the first two as numbers as well, and notes for people."""
 
-    train: list[Pair]
-    validation: list[Pair]
-    heldout: list[Pair]
-
-
-def load_pairs(config: DataConfig, seed: int) -> list[Pair]:
-    """The pairs of config.file; without one, those that sample_data.py makes (kept in data/ to look at)."""
-    path = Path(config.file)
-    if not config.file:
-        path = Path("data") / f"dates-and-numbers-{seed}.tsv"
-        if not path.exists():
-            write_sample(path, seed)
-    return read_pairs(path)
+    split: Split
+    vocabulary: Vocabulary
+    train: EncodedPairs
+    validation: EncodedPairs
+    notes: list[str]
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """Distinct (source, target) pairs of a file with one `source<TAB>target` per line. Raises UserError."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    pairs: dict[Pair, None] = {}
-    for number, line in enumerate(lines, 1):
-        cells = [unicodedata.normalize("NFC", cell).strip() for cell in line.split("\t")]
-        if len(cells) != 2 or not all(cells):
-            if not line.strip():
-                continue
-            raise UserError(f"{path}, line {number}: expected source<TAB>target, found {line[:60]!r}")
-        pairs[cells[0], cells[1]] = None
-    return list(pairs)
-
-
-def split_pairs(pairs: list[Pair], config: DataConfig, seed: int) -> Split:
-    """Three sets that share no target and no source sentence, the same for the same seed. Raises UserError.
-
-    Pairs with one target go to one set together. Splitting line by line would put "March 5, 2024" into training and
-    "5 Mar 2024" into the test: the score would measure memory.
-    """
-    targets = sorted({target for _, target in pairs})
-    random.Random(seed).shuffle(targets)
-    heldout_count = round(len(targets) * config.heldout_share)
-    validation_count = round(len(targets) * config.validation_share)
-    if not heldout_count or not validation_count or len(targets) < 10:
-        raise UserError(f"{len(pairs)} pairs with {len(targets)} different targets are too few to train and to judge")
-    heldout_targets = set(targets[:heldout_count])
-    validation_targets = set(targets[heldout_count : heldout_count + validation_count])
-    heldout = [pair for pair in pairs if pair[1] in heldout_targets]
-    seen = {source for source, _ in heldout}
-    validation = [pair for pair in pairs if pair[1] in validation_targets and pair[0] not in seen]
-    seen |= {source for source, _ in validation}
-    reserved = heldout_targets | validation_targets
-    return Split([pair for pair in pairs if pair[1] not in reserved and pair[0] not in seen], validation, heldout)
-
-
-def encode_pairs(pairs: list[Pair], vocabulary: Vocabulary, max_length: int) -> list[Encoded]:
-    """Pairs as number tensors; those longer than max_length on either side are left out."""
-    encoded = [(vocabulary.encode_source(source), vocabulary.encode_target(target)) for source, target in pairs]
-    return [(torch.tensor(s), torch.tensor(t)) for s, t in encoded if max(len(s), len(t) - 1) <= max_length]
+def load_material(config: Config, ranks: Ranks = ALONE) -> Material:
+    """Read, split and encode the configured data. Raises UserError if nothing usable is left."""
+    corpus = ranks.from_first(lambda: load_corpus(config.data, config.train.seed))
+    split, limit = split_pairs(corpus.pairs, config.data, config.train.seed), config.model.max_length
+    vocabulary = Vocabulary.build(split.train, config.data)
+    steer = fitting(split.validation, vocabulary, limit)[:VALIDATION_PAIRS]
+    split = Split(split.train, steer, split.heldout, split.notes)
+    train, validation = (encode_pairs(pairs, vocabulary, limit) for pairs in (split.train, steer))
+    if not len(train) or not len(validation):
+        raise UserError(f"every pair is longer than model.max_length ({limit})")
+    skipped = len(split.train) - len(train)
+    notes = [*corpus.notes, *split.notes]
+    if skipped:
+        notes.append(f"{skipped:,} training pairs are longer than model.max_length ({limit}) and left out")
+    return Material(split, vocabulary, train, validation, notes)
 
 
 def collate(batch: list[Encoded]) -> Encoded:

@@ -14,7 +14,8 @@ from torch import nn
 
 from checkpoints import load_checkpoint, read_checkpoint
 from config import Config, ModelConfig, read_config
-from data import PAD, Encoded, Pair, Vocabulary, collate, load_pairs, split_pairs
+from corpus import Pair, load_corpus, split_pairs
+from data import PAD, Encoded, Vocabulary, collate, fitting
 from distributed import ALONE, Ranks
 from model import Translator
 from runtime import Device, autocast, choose_device, set_threads
@@ -74,10 +75,22 @@ def score(metric: str, predictions: list[str], references: list[str]) -> float:
     if metric == "exact":
         right = sum(prediction == reference for prediction, reference in zip(predictions, references, strict=True))
         return 100 * right / len(references)
-    import sacrebleu
+    return scored(metric, predictions, references)[0]
 
-    judge = sacrebleu.corpus_chrf if metric == "chrf" else sacrebleu.corpus_bleu
-    return float(judge(predictions, [references]).score)
+
+def scored(metric: str, predictions: list[str], references: list[str]) -> tuple[float, str]:
+    """BLEU or chrF by sacrebleu, with its signature: only scores of the same signature can be compared."""
+    from sacrebleu.metrics import BLEU, CHRF
+
+    judge = CHRF() if metric == "chrf" else BLEU(tokenize="char" if without_blanks(references) else "13a")
+    result = float(judge.corpus_score(predictions, [references]).score)
+    return result, str(judge.get_signature())
+
+
+def without_blanks(texts: list[str]) -> bool:
+    """Whether this is mostly Chinese or Japanese: BLEU counts words, and finds them only where blanks stand."""
+    text = "".join(texts)
+    return sum("\u3040" <= char <= "\u30ff" or "\u4e00" <= char <= "\u9fff" for char in text) > 0.3 * len(text)
 
 
 def load_translator(checkpoint: Path, dev: Device) -> tuple[Translator, Vocabulary]:
@@ -89,28 +102,60 @@ def load_translator(checkpoint: Path, dev: Device) -> tuple[Translator, Vocabula
     return model.eval(), vocabulary
 
 
-def report(model: Translator, vocabulary: Vocabulary, pairs: list[Pair], metric: str, dev: Device) -> float:
-    """Print and return the score on held-out pairs, with some of them to look at, wrong ones first."""
-    usable = [pair for pair in pairs if len(vocabulary.encode_source(pair[0])) <= model.config.max_length]
+def report(model: Translator, vocabulary: Vocabulary, pairs: list[Pair], metric: str, dev: Device, file: Path) -> float:
+    """Print and return the score on held-out pairs, show some, and write all translations into `file`."""
+    usable = fitting(pairs, vocabulary, model.config.max_length)
+    if not usable:
+        print("\nheld-out: every sentence is longer than model.max_length")
+        return 0.0
     references = [target for _, target in usable]
     predictions = translate(model, vocabulary, [source for source, _ in usable], dev)
-    result = score(metric, predictions, references)
-    print(
-        f"\nheld-out: {METRIC_NAMES[metric].removesuffix(', %')} {result:.1f}{' %' if metric == 'exact' else ''}"
-        f" on {len(usable):,} pairs; no target of theirs was in the training data"
-    )
     rows = list(zip(usable, predictions, strict=True))
+    lines = [f"{source}\t{target}\t{prediction}\n" for (source, target), prediction in rows]
+    file.write_text("source\treference\ttranslation\n" + "".join(lines), encoding="utf-8")
+    print(f"\nheld-out: {len(usable):,} pairs; no target of theirs was in the training data")
+    if len(usable) < len(pairs):
+        print(f"  {len(pairs) - len(usable):,} more are longer than model.max_length: not judged")
+    exact = score("exact", predictions, references)
+    print(f"  exact match {exact:.1f} %")
+    if metric == "exact":
+        show_answers(rows)
+        return exact
+    for name in ("bleu", "chrf"):
+        result, signature = scored(name, predictions, references)
+        print(f"  {METRIC_NAMES[name]:<5}{result:6.1f}   ({signature})")
+    show_translations(rows)
+    return score(metric, predictions, references)
+
+
+Row = tuple[Pair, str]
+
+
+def show_answers(rows: list[Row]) -> None:
+    """Some right and wrong answers, wrong ones first."""
     wrong = [row for row in rows if row[0][1] != row[1]]
     right = [row for row in rows if row[0][1] == row[1]]
     for (source, target), prediction in [*wrong[:3], *right[:: max(len(right) // 7, 1)][:7]]:
         verdict = "right" if prediction == target else "wrong"
         print(f"  {verdict}  {source} -> {prediction}" + (f"   (should be {target})" if verdict == "wrong" else ""))
-    return result
+
+
+def show_translations(rows: list[Row], count: int = 6) -> None:
+    """Some translations beside their references, from the best to the worst by their own chrF."""
+    from sacrebleu.metrics import CHRF
+
+    judge = CHRF()
+    ranked = sorted(rows, key=lambda row: -judge.sentence_score(row[1], [row[0][1]]).score)
+    places = sorted({round(at * (len(ranked) - 1) / max(count - 1, 1)) for at in range(count)})
+    print("  from the best translation to the worst:")
+    for (source, target), prediction in (ranked[place] for place in places):
+        print(f"\n    source       {source}\n    translation  {prediction}\n    reference    {target}")
 
 
 def heldout_pairs(config: Config) -> list[Pair]:
     """The pairs that training puts aside, made again from the same file and seed."""
-    return split_pairs(load_pairs(config.data, config.train.seed), config.data, config.train.seed).heldout
+    seed = config.train.seed
+    return split_pairs(load_corpus(config.data, seed).pairs, config.data, seed).heldout
 
 
 def main() -> None:
@@ -122,7 +167,7 @@ def main() -> None:
     set_threads(config.machine.threads)
     dev = choose_device(config.machine.device, config.machine.precision, tf32=config.machine.tf32)
     model, vocabulary = load_translator(options.checkpoint, dev)
-    report(model, vocabulary, heldout_pairs(config), config.train.metric, dev)
+    report(model, vocabulary, heldout_pairs(config), config.metric, dev, options.checkpoint.parent / "heldout.tsv")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 
 from checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
 from config import Config, read_config
-from data import PAD, BucketSampler, Vocabulary, encode_pairs, load_pairs, split_pairs, training_batches
+from data import PAD, BucketSampler, Material, load_material, training_batches
 from distributed import ALONE, Ranks, restarted, together
 from evaluate import METRIC_NAMES, load_translator, report, score, translate, validation_loss
 from learning import Trainer
@@ -34,23 +34,25 @@ from runtime import (
 
 RUNS = Path("runs")
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step
-VALIDATION_PAIRS = 500  # enough to steer by; the final score uses every held-out pair
 
 
 class Run:
     """One training run: its data, its trainer and the folder that holds what it makes."""
 
-    def __init__(self, config: Config, folder: Path, *, resume: bool = False, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        *,
+        resume: bool = False,
+        ranks: Ranks = ALONE,
+        material: Material | None = None,
+    ) -> None:
         self.config, self.folder, self.ranks = config, folder, ranks
         seed_everything(config.train.seed)
-        pairs = ranks.from_first(lambda: load_pairs(config.data, config.train.seed))
-        self.split = split_pairs(pairs, config.data, config.train.seed)
-        self.vocabulary = Vocabulary.build(self.split.train, config.data)
-        self.train_data = encode_pairs(self.split.train, self.vocabulary, config.model.max_length)
-        self.validation = self.split.validation[:VALIDATION_PAIRS]
-        self.validation_data = encode_pairs(self.validation, self.vocabulary, config.model.max_length)
-        if not self.train_data or not self.validation_data:
-            raise UserError(f"every pair is longer than model.max_length ({config.model.max_length})")
+        self.material = material or load_material(config, ranks)
+        self.split, self.vocabulary = self.material.split, self.material.vocabulary
+        self.train_data, self.validation_data = self.material.train, self.material.validation
         self.dev = settle(config.machine, config.model.d_model, RUNS)
         self.memory = PeakMemory(self.dev.device)
         self.trainer = self._trainer()
@@ -146,12 +148,12 @@ class Run:
 
     def evaluate(self) -> str:
         """Judge the model on validation pairs, keep it as `best` if it is, draw the curves; returns a line to print."""
-        model, metric = self.trainer.model, self.config.train.metric
+        model, metric = self.trainer.model, self.config.metric
         ranks = self.ranks.judging
         loss = validation_loss(model, self.validation_data, self.dev, ranks)
-        sources = ranks.part([source for source, _ in self.validation])
+        sources = ranks.part([source for source, _ in self.split.validation])
         predictions = ranks.whole(translate(model, self.vocabulary, sources, self.dev))
-        result = score(metric, predictions, [target for _, target in self.validation])
+        result = score(metric, predictions, [target for _, target in self.split.validation])
         self.metrics.write(step=self.step, validation_loss=loss, score=result)
         self.metrics.plot(self.folder / "curves.png", score=METRIC_NAMES[metric])
         if (result, -loss) > self.best:
@@ -166,17 +168,13 @@ def describe(run: Run) -> str:
     config, split = run.config, run.split
     lines = [
         f"data: {len(split.train):,} pairs to learn from, {len(split.validation):,} to steer by, "
-        f"{len(split.heldout):,} held out; {len(run.vocabulary)} symbols",
+        f"{len(split.heldout):,} held out; {run.vocabulary}",
         f"model: {weights:,} weights, {run.dev.precision} on {run.dev.device.type}, threads: {torch.get_num_threads()}",
         f"steps: {run.step} done of {config.train.steps}, "
         f"{config.train.batch_size * config.train.grad_accumulation} pairs each, {run.trainer.micro_batch} at a time",
     ]
-    skipped = len(split.train) - len(run.train_data)
-    if skipped:
-        lines.append(f"note: {skipped:,} training pairs are longer than model.max_length and left out")
-    if run.dev.note:
-        lines.append(f"note: {run.dev.note}")
-    return "\n".join(lines)
+    notes = [*run.material.notes, run.dev.note] if run.dev.note else run.material.notes
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
 def parse() -> argparse.Namespace:
@@ -219,7 +217,7 @@ def main() -> int:
         print(f"\nstopped and saved at step {run.step}; go on with: {resume}")
         return 130
     model, vocabulary = load_translator(RUNS / "best", run.dev)
-    report(model, vocabulary, run.split.heldout, config.train.metric, run.dev)
+    report(model, vocabulary, run.split.heldout, config.metric, run.dev, RUNS / "heldout.tsv")
     print(f"\ncurves: {RUNS / 'curves.png'}   model: {RUNS / 'best'}")
     if run.step < config.train.steps:
         print(f"step {run.step} of {config.train.steps}; go on with: {resume}")

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from config import read_config
-from data import UNKNOWN
 from evaluate import load_translator, translate
 from runtime import choose_device, set_threads
 from settings import main_guard
@@ -36,10 +35,9 @@ def main() -> None:
     sentences = [sentence for sentence in sentences if sentence.strip()]
     for sentence, answer in zip(sentences, translate(model, vocabulary, sentences, dev), strict=True):
         print(answer)
-        symbols = vocabulary.split(vocabulary.tidy(sentence))
-        unseen = [s for s, n in zip(symbols, vocabulary.encode_source(sentence), strict=False) if n == UNKNOWN]
+        unseen = vocabulary.unknown(sentence)
         if unseen:
-            print(f"note: never seen in training: {' '.join(dict.fromkeys(unseen))}", file=sys.stderr)
+            print(f"note: never seen in training: {' '.join(unseen)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 from settings import UserError, main_guard  # isort: skip (before torch: see there)
 
 from config import Config, read_config
+from data import load_material
 from evaluate import validation_loss
 from runtime import set_threads
 from study import Report, Search, Space, with_values, write_config
@@ -80,16 +81,17 @@ class Trial(Run):
 
 def identity(config: Config, steps: int) -> list[Any]:
     """All that decides a trial's result besides what is searched: with other data or settings a new search begins."""
-    content = "sample"
-    if config.data.file:
-        with Path(config.data.file).open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+    files = [Path(name) for name in (config.data.file, config.data.target_file) if name]
+    contents = []
+    for path in files:
+        with path.open("rb") as file:
+            contents.append(hashlib.file_digest(file, "sha256").hexdigest())
     fixed = dataclasses.asdict(config)
     del fixed["machine"]
     for name in (*space(config), "model.feedforward"):
         section, key = name.split(".")
         del fixed[section][key]
-    return [fixed, content, steps]
+    return [fixed, contents, steps]
 
 
 def open_search(config: Config, folder: Path, steps: int) -> Search:
@@ -101,9 +103,10 @@ def open_search(config: Config, folder: Path, steps: int) -> Search:
 
 def tune(search: Search, config: Config, folder: Path, trials: int, steps: int, seconds: float = math.inf) -> None:
     """Go on until there are `trials` trials of `steps` updates, or for `seconds`."""
+    material = load_material(config)
 
     def score(values: dict[str, Any], report: Report) -> float:
-        run = Trial(trial_config(config, values, steps), folder / "trial")
+        run = Trial(trial_config(config, values, steps), folder / "trial", material=material)
         run.report = report
         with contextlib.redirect_stdout(io.StringIO()):  # a line for each look at the validation pairs is too much
             run.train(lambda: False)

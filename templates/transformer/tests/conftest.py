@@ -17,6 +17,8 @@ from runtime import seed_everything
 SMALL = Config(
     data=DataConfig(
         file="pairs.tsv",
+        target_file="",
+        reverse=False,
         tokenizer="character",
         lowercase=True,
         vocabulary_size=100,

@@ -120,7 +120,7 @@ def test_every_trial_sees_as_many_pairs_and_never_the_held_out_ones(make_config:
     trial = tune.Trial(tune.trial_config(config, values, 16), tmp_path / "trial")
     trial.report = lambda number, loss: None
     heldout = set(trial.split.heldout)
-    assert not heldout & set(trial.validation)
+    assert not heldout & set(trial.split.validation)
     before = [weight.clone() for weight in trial.trainer.model.parameters()]
     trial.evaluate()
     assert all(torch.equal(a, b) for a, b in zip(before, trial.trainer.model.parameters(), strict=True))
