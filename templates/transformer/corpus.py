@@ -101,7 +101,7 @@ def _lines(path: Path) -> Iterator[str | None]:
 
 
 def _tsv(path: Path) -> Iterator[Pair | str]:
-    """The first two columns, or of `number text number text`, as Tatoeba writes, the texts. A str says what is wrong."""
+    """The first two columns; of `number text number text`, as Tatoeba writes, the texts. A str tells what is wrong."""
     for line in _lines(path):
         if line is None:
             yield "not UTF-8"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 import torch
 from conftest import SMALL, MakeConfig
 
-from data import PAD, BucketSampler, Vocabulary, collate, encode_pairs, load_pairs, read_pairs, split_pairs
+from corpus import load_corpus
+from data import BOS, EOS, PAD, UNKNOWN, BucketSampler, Vocabulary, collate, encode_pairs, load_material
 from distributed import Ranks
 from sample_data import date_forms, english_number, korean_number, number_forms, sample_pairs
 from settings import UserError
@@ -61,23 +63,6 @@ def test_the_sample_repeats_by_seed_and_holds_no_pair_twice() -> None:
     assert len(set(pairs)) == len(pairs)
 
 
-def test_nothing_held_out_was_seen_in_training() -> None:
-    split = split_pairs(sample_pairs(seed=0), SMALL.data, seed=0)
-    sets = {"train": split.train, "validation": split.validation, "held-out": split.heldout}
-    assert all(len(pairs) > 100 for pairs in sets.values())
-    for one in sets:
-        for other in sets:
-            if one < other:
-                assert not {target for _, target in sets[one]} & {target for _, target in sets[other]}, (one, other)
-                assert not {source for source, _ in sets[one]} & {source for source, _ in sets[other]}, (one, other)
-
-
-def test_a_source_with_two_translations_does_not_leak() -> None:
-    pairs = [(f"source {number // 2}", f"target {number}") for number in range(400)]
-    split = split_pairs(pairs, SMALL.data, seed=0)
-    assert not {source for source, _ in split.train} & {source for source, _ in split.validation + split.heldout}
-
-
 def test_the_vocabulary_knows_training_only() -> None:
     vocabulary = Vocabulary.build([("ab", "b")], SMALL.data)
     assert vocabulary.decode(vocabulary.encode_target("b")[1:]) == "b"
@@ -99,7 +84,7 @@ def test_words_can_be_the_symbols() -> None:
 
 def test_each_epoch_holds_each_pair_once_and_resumes_anywhere(make_config: MakeConfig) -> None:
     config = make_config()
-    pairs = load_pairs(config.data, 0)
+    pairs = load_corpus(config.data, 0).pairs
     data = encode_pairs(pairs, Vocabulary.build(pairs, config.data), 16)
     sampler, count = BucketSampler(data, 12, seed=1), len(data)
     assert count % 12  # passes end within a batch
@@ -138,12 +123,67 @@ def test_sentences_that_are_too_long_are_left_out() -> None:
     assert torch.equal(encode_pairs([("a", "a")], vocabulary, 4)[0][0], torch.tensor(vocabulary.encode_source("a")))
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [(b"one\ttwo\nno tab here\n", "line 2"), (b"\xff\xfe", "UTF-8"), (b"a\tb\n", "too few"), (b"", "too few")],
-)
-def test_a_bad_file_is_explained(tmp_path: Path, content: bytes, complaint: str) -> None:
-    path = tmp_path / "mine.tsv"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=complaint):
-        split_pairs(read_pairs(path), SMALL.data, seed=0)
+def test_encoded_pairs_are_what_each_pair_is_alone(make_config: MakeConfig) -> None:
+    pairs = sample_pairs(seed=0, dates=50, numbers=50)
+    vocabulary = Vocabulary.build(pairs, SMALL.data)
+    data = encode_pairs(pairs, vocabulary, 100)
+    assert len(data) == len(pairs)
+    for (source, target), encoded in zip(pairs, data, strict=True):
+        assert encoded[0].tolist() == vocabulary.encode_source(source)
+        assert encoded[1].tolist() == vocabulary.encode_target(target)
+    assert [source.tolist() for source, _ in data[3:5]] == [data[3][0].tolist(), data[4][0].tolist()]
+
+
+SENTENCES = [
+    (f"The {a} {b} sees the {c}.", f"{c} 앞에 {b} {a}!")
+    for a in ("small", "big", "old")
+    for b in ("cat", "dog", "house", "mouse")
+    for c in ("garden", "kitchen", "teacher", "weather", "window")
+]
+
+
+def test_pieces_of_words_spell_everything_and_come_back_whole() -> None:
+    config = dataclasses.replace(SMALL.data, tokenizer="bpe", vocabulary_size=120, lowercase=False)
+    vocabulary = Vocabulary.build(SENTENCES * 20, config)
+    assert len(vocabulary) <= 120
+    for text in ("The mouse sees 12 cats.", "house 앞에!", "a,b", "The"):
+        numbers = vocabulary.encode_target(text)
+        assert numbers[0] == BOS
+        assert numbers[-1] == EOS
+        if UNKNOWN not in numbers:
+            assert vocabulary.decode(numbers[1:]) == text
+    assert vocabulary.decode(vocabulary.encode_target("The old house sees the weather.")[1:]) == (
+        "The old house sees the weather."
+    )
+    assert len(vocabulary.encode_target("The old house sees the weather.")) < 15
+    assert vocabulary.unknown("The Ω sees the cat.") == ["Ω"]
+    again = Vocabulary(**json.loads(json.dumps(vocabulary.describe())))
+    assert again.describe() == vocabulary.describe()
+    assert again.encode_source("The old mouse") == vocabulary.encode_source("The old mouse")
+    assert vocabulary.numbers(["The cat", "12"]) == [vocabulary.encode_source(text)[:-1] for text in ("The cat", "12")]
+
+
+def test_the_symbols_are_chosen_by_what_there_is(tmp_path: Path) -> None:
+    auto = dataclasses.replace(SMALL.data, tokenizer="auto")
+    many = [(f"number {n}", f"수 {n}") for n in range(3000)]
+    assert Vocabulary.build(many, auto).tokenizer == "bpe"
+    assert Vocabulary.build(many[:-1], auto).tokenizer == "character"
+    assert Vocabulary.build(many, dataclasses.replace(auto, file="")).tokenizer == "character"
+
+
+def test_the_material_says_what_was_left_out(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(model={"max_length": 4})
+    with Path(config.data.file).open("a", encoding="utf-8") as file:
+        file.write("ab\tba\nabcdefgh\tlong\n")
+    material = load_material(config)
+    assert any("1 lines repeat a pair" in note for note in material.notes)
+    assert any("1 training pairs are longer" in note for note in material.notes)
+    with pytest.raises(UserError, match=r"every pair is longer than model\.max_length"):
+        load_material(make_config(model={"max_length": 1}))
+
+
+def test_a_validation_sentence_that_is_too_long_is_not_asked(make_config: MakeConfig, tmp_path: Path) -> None:
+    rows = "".join(f"{'x' * (n % 30)}{n}\t{n}\n" for n in range(400))
+    (tmp_path / "long.tsv").write_text(rows, encoding="utf-8")
+    material = load_material(make_config(data={"file": str(tmp_path / "long.tsv")}))
+    assert all(len(source) < 16 for source, _ in material.split.validation)
