@@ -77,10 +77,17 @@ def read_pairs(path: Path, target: Path | None = None, *, reverse: bool = False)
     unusable = sum(map(len, bad.values()))
     if unusable > BAD_SHARE * lines:
         reason, numbers = max(bad.items(), key=lambda item: len(item[1]))
-        raise UserError(f"{path}, line {numbers[0]}: {REASONS[reason]}; so are {unusable:,} of {lines:,} lines")
-    notes = [f"{len(n):,} lines {reason}, the first is {n[0]:,}" for reason, n in bad.items()]
-    notes += [f"{repeated:,} lines repeat a pair"] if repeated else []
-    return Corpus(list(pairs), [f"{path}: left out {note}" for note in notes])
+        raise UserError(
+            f"{path}, line {numbers[0]}: {REASONS[reason]}; unusable are {unusable:,} of {count(lines, 'line')}"
+        )
+    notes = [f"{count(len(n), 'line')} left out ({reason}), first line {n[0]:,}" for reason, n in bad.items()]
+    notes += [f"{count(repeated, 'line')} left out (a pair again)"] if repeated else []
+    return Corpus(list(pairs), [f"{path}: {note}" for note in notes])
+
+
+def count(number: int, thing: str) -> str:
+    """`1 line`, `2,000 lines`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _tidy(text: str) -> str:
@@ -159,5 +166,5 @@ def split_pairs(pairs: list[Pair], config: DataConfig, seed: int) -> Split:
     judged |= {_likeness(source, seed) for source, _ in validation}
     train = [pair for pair in sets["train"] if _likeness(pair[0], seed) not in judged]
     leaks = len(pairs) - len(train) - len(validation) - len(sets["heldout"])
-    note = f"{leaks:,} pairs are in no set: their source stands on the other side too, with another translation"
+    note = f"{count(leaks, 'pair')} left out: the same source, translated otherwise, is in a set kept aside"
     return Split(train, validation, sets["heldout"], (note,) if leaks else ())

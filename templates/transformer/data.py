@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 import subwords
 from config import Config, DataConfig
-from corpus import Pair, Split, load_corpus, split_pairs
+from corpus import Pair, Split, count, load_corpus, split_pairs
 from distributed import ALONE, Ranks
 from settings import UserError
 
@@ -185,7 +185,7 @@ def load_material(config: Config, ranks: Ranks = ALONE) -> Material:
     skipped = len(split.train) - len(train)
     notes = [*corpus.notes, *split.notes]
     if skipped:
-        notes.append(f"{skipped:,} training pairs are longer than model.max_length ({limit}) and left out")
+        notes.append(f"{count(skipped, 'training pair')} left out: longer than model.max_length ({limit})")
     return Material(split, vocabulary, train, validation, notes)
 
 

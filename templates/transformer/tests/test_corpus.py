@@ -32,10 +32,10 @@ def test_tatoebas_numbers_are_no_sentences(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "note"),
     [
-        (b"\xff\xfe caf\xe9\tx\n", "1 lines not UTF-8, the first is 301"),
-        (b"no tab\n", "1 lines incomplete, the first is 301"),
-        (b"empty target\t \n", "1 lines incomplete, the first is 301"),
-        (b"sentence 7\tSatz 7\n" * 2, "2 lines repeat a pair"),
+        (b"\xff\xfe caf\xe9\tx\n", "1 line left out (not UTF-8), first line 301"),
+        (b"no tab\n", "1 line left out (incomplete), first line 301"),
+        (b"empty target\t \n", "1 line left out (incomplete), first line 301"),
+        (b"sentence 7\tSatz 7\n" * 2, "2 lines left out (a pair again)"),
     ],
 )
 def test_a_few_bad_lines_are_left_out_and_counted(tmp_path: Path, bad: bytes, note: str) -> None:
@@ -50,7 +50,7 @@ def test_a_few_bad_lines_are_left_out_and_counted(tmp_path: Path, bad: bytes, no
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"one\ttwo\nno tab here\n", "line 2: expected source<TAB>target; so are 1 of 2 lines"),
+        (b"one\ttwo\nno tab here\n", "line 2: expected source<TAB>target; unusable are 1 of 2 lines"),
         ("한국어\tKorean\n".encode("cp949"), "line 1: expected UTF-8 text"),
         ("a\tb\n".encode("utf-16"), "UTF-16"),
         (b"a\tb\n", "too few"),
@@ -77,7 +77,7 @@ def test_two_files_are_paired_line_by_line(tmp_path: Path) -> None:
     target = "\r\n".join([line.upper() for line in [*lines, "odd", "nothing", "final"]]).encode()
     corpus = read_pairs(*two_files(tmp_path, source, target))
     assert corpus.pairs[399:] == [("sentence 399", "SENTENCE 399"), (" ".join(odd.split()), "ODD"), ("last", "FINAL")]
-    assert "1 lines empty, the first is 402" in corpus.notes[0]
+    assert "1 line left out (empty), first line 402" in corpus.notes[0]
     assert read_pairs(tmp_path / "text.en", tmp_path / "text.de", reverse=True).pairs[0][0] == "SENTENCE 0"
 
 
@@ -105,7 +105,7 @@ def test_a_source_with_two_translations_does_not_leak() -> None:
     assert not {source for source, _ in split.train} & {source for source, _ in split.validation + split.heldout}
     assert not {source for source, _ in split.validation} & {source for source, _ in split.heldout}
     lost = len(pairs) - sum(map(len, (split.train, split.validation, split.heldout)))
-    assert split.notes[0].startswith(f"{lost} pairs are in no set")
+    assert split.notes[0].startswith(f"{lost} pairs left out")
 
 
 def test_case_and_punctuation_make_no_new_sentence() -> None:

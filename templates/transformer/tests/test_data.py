@@ -176,8 +176,8 @@ def test_the_material_says_what_was_left_out(make_config: MakeConfig, tmp_path: 
     with Path(config.data.file).open("a", encoding="utf-8") as file:
         file.write("ab\tba\nabcdefgh\tlong\n")
     material = load_material(config)
-    assert any("1 lines repeat a pair" in note for note in material.notes)
-    assert any("1 training pairs are longer" in note for note in material.notes)
+    assert any("1 line left out (a pair again)" in note for note in material.notes)
+    assert any("1 training pair left out: longer" in note for note in material.notes)
     with pytest.raises(UserError, match=r"every pair is longer than model\.max_length"):
         load_material(make_config(model={"max_length": 1}))
 
