@@ -122,8 +122,9 @@ def _show(output: Output, plan: Plan, *, explain: bool) -> None:
     estimated, available = plan.memory["estimated_bytes"], plan.memory["available_bytes"]
     if estimated and available:
         output.line()
-        each = " in each process" if plan.settings.get("world_size", 1) > 1 else ""
-        output.line(f"Training takes about {gigabytes(estimated)}{each} of {gigabytes(available)} that it may use.")
+        of = f"{gigabytes(estimated)} of the {gigabytes(available)}"
+        each = "each process" if plan.settings.get("world_size", 1) > 1 else "it"
+        output.line(f"Training takes about {of} that {each} may use.")
     if plan.launch and plan.settings["world_size"] > 1:
         output.line(f"Starts with: {plan.launch}")
     if explain:

@@ -11,6 +11,7 @@ OperatingSystem = Literal["linux", "darwin", "windows"]
 
 GIB = 1024**3
 _VENDOR_ORDER: tuple[Vendor, ...] = ("nvidia", "apple", "amd", "intel")
+_AMD_WITH_BF16 = ("gfx908", "gfx90a", "gfx94", "gfx95", "gfx11", "gfx12")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,18 @@ class Accelerator:
             return None
         major, _, minor = self.compute_capability.partition(".")
         return int(major), int(minor or 0)
+
+    @property
+    def computes_bf16(self) -> bool | None:
+        """Whether it has units for bf16; None where its capability or architecture is unknown.
+
+        NVIDIA from Ampere on; AMD's CDNA from the MI100 on and RDNA from 3 on. Elsewhere torch emulates it, slowly.
+        """
+        if self.vendor == "nvidia":
+            return None if self.capability is None else self.capability >= (8, 0)
+        if self.vendor == "amd":
+            return None if self.arch is None else self.arch.startswith(_AMD_WITH_BF16)
+        return True
 
     @property
     def process_memory_bytes(self) -> int | None:

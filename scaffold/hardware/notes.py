@@ -29,7 +29,7 @@ def _surroundings(source: Source, machine: Machine) -> Iterator[str]:
     if machine.wsl:
         yield "This is Linux inside Windows (WSL): .wslconfig limits its memory, and the NVIDIA driver is Windows' own."
     if machine.container:
-        yield "This is a container."
+        yield "This is a container: what is written outside its mounted folders is gone when it is removed."
     if machine.python_arch is not None:
         yield f"Python was built for {machine.python_arch}, and the machine is {machine.arch}."
     size = shared_memory_bytes(source)
@@ -67,6 +67,8 @@ def _card(card: Accelerator) -> Iterator[str]:
         yield f"{name} has no bf16 of its own (torch only emulates it): " + (
             "train in fp16 with a gradient scaler." if card.capability >= (7, 0) else "train in fp32."
         )
+    if card.vendor == "amd" and card.computes_bf16 is False:
+        yield f"{name} has no bf16 of its own: train in fp16 with a gradient scaler."
     if card.mig is not None:
         yield (
             f"{name} is cut into MIG instances: a process gets one, with {gigabytes(card.process_memory_bytes or 0)}."

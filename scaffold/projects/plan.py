@@ -19,8 +19,6 @@ from scaffold.projects.shapes import width_of
 from scaffold.projects.solver import Solver
 from scaffold.projects.template import Template
 
-# AMD's architectures with matrix instructions for bf16: CDNA (MI100 and later), RDNA 3 and later.
-_BF16_AMD = ("gfx908", "gfx90a", "gfx94", "gfx95", "gfx11", "gfx12")
 _BF16_WIDTH = 256  # narrower layers are too small for the casts to pay
 
 
@@ -224,8 +222,8 @@ def _precision(device: str, card: Accelerator | None, machine: Machine, width: i
         if capability >= (7, 0):
             return "fp16", "tensor cores for fp16 but none for bf16: fp16 with loss scaling"
         return "fp32", "no tensor cores, or an unknown capability: fp32 is safe"
-    if device == "cuda" and card and not (card.arch or "").startswith(_BF16_AMD):
-        if card.arch is None:
+    if device == "cuda" and card and not card.computes_bf16:
+        if card.computes_bf16 is None:
             return "fp32", "the architecture of this GPU is unknown: fp32 is safe"
         return "fp16", f"{card.arch} has packed fp16 but no units for bf16: fp16 with loss scaling"
     if device in ("cuda", "xpu"):
