@@ -43,7 +43,7 @@ def decode(
     ends: Collection[int],
     tell: Callable[[list[int]], object] | None = None,
 ) -> list[list[int]]:
-    """For every prompt the token ids that follow it, at most `options.max_new_tokens`, without the one that ends a text.
+    """For every prompt the token ids that follow, at most `options.max_new_tokens`, without the one that ends a text.
 
     Each text draws from a random generator of its own, so it does not depend on what is computed beside it.
     `tell(ids)` is called after each step with what the first text has so far.

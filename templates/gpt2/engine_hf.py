@@ -1,4 +1,4 @@
-"""Any language model of transformers as an engine: for other kinds than GPT-2, and for a model that is being trained."""
+"""Any language model of transformers as an engine: for other kinds than GPT-2, and for a model in training."""
 
 from __future__ import annotations
 
@@ -81,4 +81,4 @@ def hf_text(model: Any, tokenizer: Any) -> Text:
     def decode(ids: Sequence[int]) -> str:
         return tokenizer.decode(ids, skip_special_tokens=True)
 
-    return Text(lambda text: tokenizer.encode(text, verbose=False), decode, begin, frozenset(ends))
+    return Text(len(tokenizer), lambda text: tokenizer.encode(text, verbose=False), decode, begin, frozenset(ends))

@@ -2,59 +2,82 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from decoding import Scores
-from folders import Shape
+from folders import WEIGHTS, Shape
+from settings import UserError
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {  # folders.py names the same ones
     "gelu_new": partial(F.gelu, approximate="tanh"),
     "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
     "gelu": F.gelu,
-    "relu": F.relu,
 }
+MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")  # of each layer
+HEAD = "lm_head"
 
 
-class Linear:
-    """x @ weight + bias, with a weight [in, out] as GPT-2 keeps it."""
+def load_weights(folder: Path, tokens: int) -> dict[str, Tensor]:
+    """GPT-2's weights by name, from a folder whose tokenizer has so many tokens. Raises UserError when they don't fit.
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.weight, self.bias = weight, bias
+    They are only looked at on the disk: what is not used is never read.
+    """
+    try:
+        loaded = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"the model {folder} can't be loaded: {error}") from None
+    # As OpenAI published them the names are bare; transformers saves them with "transformer." in front.
+    weights = {name.removeprefix("transformer."): weight for name, weight in loaded.items()}
+    if "wte.weight" not in weights:
+        raise UserError(f"the weights of {folder} are not complete: wte.weight is missing")
+    if len(weights["wte.weight"]) < tokens:
+        raise UserError(
+            f"{folder}: its tokenizer has {tokens} tokens, but its model knows only {len(weights['wte.weight'])}"
+        )
+    return weights
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias, x, self.weight)
+
+def open_torch(folder: Path, shape: Shape, tokens: int, device: torch.device, dtype: torch.dtype) -> TorchEngine:
+    """The GPT-2 in a folder, on a device and in a precision. Raises UserError when its weights are wrong."""
+    weights = {name: weight.to(device, dtype) for name, weight in load_weights(folder, tokens).items()}
+    try:
+        return TorchEngine(weights, shape)
+    except KeyError as name:
+        raise UserError(f"the weights of {folder} are not complete: {name.args[0]} is missing") from None
 
 
-class Head:
-    """The scores of all tokens: how well each token's embedding [vocabulary, width] agrees with x."""
+Linear = Callable[[Tensor], Tensor]  # from rows [N, in] to rows [N, out]
 
-    def __init__(self, embedding: Tensor) -> None:
-        self.embedding = embedding
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.embedding)
+def linear_of(weights: dict[str, Tensor], name: str) -> Linear:
+    """x @ weight + bias, with a weight [in, out] as GPT-2 keeps it. The head scores tokens by their own embeddings."""
+    if name == HEAD:
+        embedding = weights.get(f"{HEAD}.weight", weights["wte.weight"])
+        return lambda x: F.linear(x, embedding)
+    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    return lambda x: torch.addmm(bias, x, weight)
 
 
 class Layer:
     """One of GPT-2's layers: every token looks at those before it, and then thinks for itself."""
 
-    def __init__(self, weights: dict[str, Tensor], shape: Shape, linear: Callable[[Tensor, Tensor], Linear]) -> None:
-        self.shape, self.activation = shape, ACTIVATIONS[shape.activation]
-        self.norm_1 = weights["ln_1.weight"], weights["ln_1.bias"], shape.epsilon
-        self.norm_2 = weights["ln_2.weight"], weights["ln_2.bias"], shape.epsilon
-        names = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
-        made = (linear(weights[f"{name}.weight"], weights[f"{name}.bias"]) for name in names)
-        self.query_key_value, self.attended, self.inner, self.outer = made
+    def __init__(self, weights: dict[str, Tensor], name: str, shape: Shape, linear: Callable[[str], Linear]) -> None:
+        self.shape, self.activation = shape, ACTIVATION[shape.activation]
+        self.norm_1 = weights[f"{name}.ln_1.weight"], weights[f"{name}.ln_1.bias"], shape.epsilon
+        self.norm_2 = weights[f"{name}.ln_2.weight"], weights[f"{name}.ln_2.bias"], shape.epsilon
+        self.query_key_value, self.attended, self.inner, self.outer = (linear(f"{name}.{part}") for part in MATRICES)
 
     def __call__(self, x: Tensor, cache: Tensor, begin: int, mask: Tensor | None) -> Tensor:
-        """x [batch, tokens, width] one layer further. `cache` [2, batch, heads, length, head width] gets the tokens' keys
-        and values from position `begin` on; `mask` says which of the positions so far each token may look at.
+        """x [batch, tokens, width] one layer further. `cache` [2, batch, heads, length, head width] gets the tokens'
+        keys and values from position `begin` on; `mask` says which of the positions so far each token may look at.
         """
         batch, tokens, width = x.shape
         heads, end = self.shape.heads, begin + tokens
@@ -72,32 +95,25 @@ class Layer:
 class TorchEngine:
     """GPT-2 from its weights by name (without "transformer." in front), on the device and in the dtype that they have.
 
+    `linear(name)` may give other ways to multiply by a matrix, such as int8.
+
     Attributes:
         positions: how many tokens, prompt and new ones together, it can hold.
     """
 
-    def __init__(
-        self,
-        weights: dict[str, Tensor],
-        shape: Shape,
-        linear: Callable[[Tensor, Tensor], Linear] = Linear,
-        head: Callable[[Tensor], Head] = Head,
-    ) -> None:
+    def __init__(self, weights: dict[str, Tensor], shape: Shape, linear: Callable[[str], Linear] | None = None) -> None:
+        linear = linear or partial(linear_of, weights)
         self.shape, self.positions = shape, shape.positions
         self.tokens, self.places = weights["wte.weight"], weights["wpe.weight"]
         self.norm = weights["ln_f.weight"], weights["ln_f.bias"], shape.epsilon
-        self.layers = []
-        for number in range(shape.layers):
-            start = f"h.{number}."
-            own = {name.removeprefix(start): weight for name, weight in weights.items() if name.startswith(start)}
-            self.layers.append(Layer(own, shape, linear))
-        self.head = head(weights.get("lm_head.weight", self.tokens))
+        self.layers = [Layer(weights, f"h.{number}", shape, linear) for number in range(shape.layers)]
+        self.head = linear(HEAD)
 
     @torch.inference_mode()
     def start(self, rows: Sequence[Sequence[int]], new_tokens: int) -> Scores:
         """Read the prompts and score what comes next: [prompts, vocabulary]."""
         longest, device = max(map(len, rows)), self.tokens.device
-        # Shorter prompts are filled up on the left: the next token must follow text. What fills them up is never looked at.
+        # Shorter prompts are filled up on the left: the next token must follow text. What fills them up is masked.
         ids = torch.tensor([[0] * (longest - len(row)) + list(row) for row in rows], device=device)
         self.padding = torch.tensor([longest - len(row) for row in rows], device=device)
         self.padded = any(len(row) < longest for row in rows)

@@ -1,4 +1,4 @@
-"""Finding model folders, and reading what stands in them without torch and transformers: those take seconds to import."""
+"""Finding model folders and reading what stands in them, without torch and transformers, which take seconds to load."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Shape:
 class Text:
     """How a model's text becomes numbers and comes back; `begin` stands for an empty prompt, `ends` end a text."""
 
+    size: int  # how many different tokens there are
     encode: Callable[[str], list[int]]
     decode: Callable[[Sequence[int]], str]
     begin: int
@@ -114,4 +115,5 @@ def read_text(folder: Path) -> Text:
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
     begin = model.get("bos_token_id")
     begin = begin if begin is not None else ends[0] if ends else 0
-    return Text(lambda text: tokenizer.encode(text).ids, tokenizer.decode, begin, frozenset(ends))
+    size = tokenizer.get_vocab_size(with_added_tokens=True)
+    return Text(size, lambda text: tokenizer.encode(text).ids, tokenizer.decode, begin, frozenset(ends))

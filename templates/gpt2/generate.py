@@ -6,57 +6,63 @@ import argparse
 import dataclasses
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from settings import UserError, main_guard  # isort: skip (before torch: see there)
+from settings import UserError, main_guard
 
-import torch
-from transformers import GenerationConfig, TextStreamer
+# isort: split
+import numpy as np
 
-from config import Config, GenerateConfig, read_config
-from models import SCRATCH, HubUnreachable, load_pretrained
-from runtime import Device, autocast, choose_device, seed_everything, set_threads
-
-RUNS = Path("runs")
+from config import GenerateConfig, read_config
+from decoding import decode
+from engines import Writer, open_writer, tell
 
 
 def continue_prompts(
-    model: Any,
-    tokenizer: Any,
+    writer: Writer,
     prompts: Sequence[str],
     options: GenerateConfig,
-    dev: Device,
-    streamer: TextStreamer | None = None,
+    seed: int,
+    show: Callable[[str], object] | None = None,
 ) -> list[list[str]]:
     """For every prompt `options.num` continuations, without the prompt. An empty prompt lets the model begin freely.
 
     Prompts are computed together, `options.batch_size` at a time, and each gets the text that it would get alone.
-    Raises UserError for a prompt that fills all of the model's positions.
+    `show` is called with the first text's pieces as they come. Raises UserError for a prompt that fills all of the
+    model's positions.
     """
-    rooms = rooms_after(model, tokenizer, prompts)
+    rows = prompt_rows(writer, prompts)
+    rooms = rooms_after(rows, writer.engine.positions)
     texts: dict[int, list[str]] = {}
     for group in _groups(rooms, options):
-        # An empty prompt becomes the token that stands between two texts: what follows it is a beginning.
-        batch = [prompts[index] or tokenizer.eos_token for index in group]
-        room = min(rooms[index] for index in group)
-        settings = sampling_settings(model, tokenizer, options, min(room, options.max_new_tokens))
-        continuations = _continue_batch(model, tokenizer, batch, settings, dev, streamer)
+        batch = [rows[index] for index in group for _ in range(options.num)]
+        drawers = [np.random.default_rng([seed, index, number]) for index in group for number in range(options.num)]
+        few = min(min(rooms[index] for index in group), options.max_new_tokens)
+        limited = dataclasses.replace(options, max_new_tokens=few)
+        pieces = Pieces(writer, show) if show else None
+        written = decode(writer.engine, batch, limited, drawers, writer.text.ends, pieces)
+        if pieces:
+            pieces(written[0], last=True)
+        continuations = [writer.text.decode(ids) for ids in written]
         for place, index in enumerate(group):
             texts[index] = continuations[place * options.num : (place + 1) * options.num]
     return [texts[index] for index in range(len(prompts))]
 
 
-def rooms_after(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[int]:
+def prompt_rows(writer: Writer, prompts: Sequence[str]) -> list[list[int]]:
+    """The prompts as token ids. An empty one becomes the token between two texts: what follows it is a beginning."""
+    return [writer.text.encode(prompt) or [writer.text.begin] for prompt in prompts]
+
+
+def rooms_after(rows: Sequence[Sequence[int]], positions: int) -> list[int]:
     """How many tokens each prompt leaves room for in the model's positions. Raises UserError when it is none."""
-    limit = model.config.max_position_embeddings
-    rooms = [limit - max(1, len(ids)) for ids in tokenizer(list(prompts), verbose=False)["input_ids"]]
+    rooms = [positions - len(row) for row in rows]
     for number, room in enumerate(rooms, 1):
         if room < 1:
             raise UserError(
-                f"prompt {number} has {limit - room} tokens; this model has {limit} positions for prompt and new text "
-                f"together, so a prompt may have at most {limit - 1}"
+                f"prompt {number} has {positions - room} tokens; this model has {positions} positions for prompt and "
+                f"new text together, so a prompt may have at most {positions - 1}"
             )
     return rooms
 
@@ -69,61 +75,18 @@ def _groups(rooms: Sequence[int], options: GenerateConfig) -> list[list[int]]:
     return [together[start : start + size] for start in range(0, len(together), size)] + [[i] for i in alone]
 
 
-def sampling_settings(model: Any, tokenizer: Any, options: GenerateConfig, max_new_tokens: int) -> GenerationConfig:
-    """What generate() is told. Everything is said: what is left out would come from a default or the model's folder."""
-    settings = GenerationConfig(
-        max_new_tokens=max_new_tokens,  # max_length would count the prompt too
-        do_sample=options.do_sample,
-        repetition_penalty=options.repetition_penalty,
-        num_return_sequences=options.num,
-        num_beams=1,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=model.generation_config.eos_token_id,
-    )
-    if options.do_sample:  # without it the next three would be ignored
-        settings.update(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p)
-    return settings
+class Pieces:
+    """Shows a text bit by bit as its tokens come. A letter may take several tokens; it waits until it is whole."""
 
+    def __init__(self, writer: Writer, show: Callable[[str], object]) -> None:
+        self.writer, self.show, self.shown = writer, show, 0
 
-@torch.inference_mode()
-def _continue_batch(
-    model: Any,
-    tokenizer: Any,
-    prompts: list[str],
-    settings: GenerationConfig,
-    dev: Device,
-    streamer: TextStreamer | None,
-) -> list[str]:
-    # Shorter prompts are filled up on the left (see load_tokenizer); the attention mask says which positions are text.
-    batch = tokenizer(prompts, padding=True, return_tensors="pt").to(dev.device)
-    ids, mask = batch["input_ids"], batch["attention_mask"]
-    training = model.training
-    model.eval()  # no dropout
-    with autocast(dev):
-        output = model.generate(ids, attention_mask=mask, generation_config=settings, streamer=streamer)
-    model.train(training)
-    return tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
-
-
-def open_model(config: Config, name: str | None, revision: str | None) -> tuple[Any, Any, str]:
-    """(model, tokenizer, where from). Where config.toml's model can't be had, a small one made here steps in."""
-    wanted = name or config.model.name
-    if wanted != SCRATCH:
-        try:
-            return *load_pretrained(wanted, config.model.revision if revision is None else revision), wanted
-        except HubUnreachable as trouble:
-            if name:  # asked for by name: nothing else will do
-                raise UserError(f"{trouble}. Without --model a small GPT-2 made on this machine answers") from None
-            _tell(f"{trouble}.")
-    made = sorted(RUNS.glob(f"{SCRATCH}*/model/config.json"), key=lambda file: file.stat().st_mtime)
-    if made:
-        folder = made[-1].parent
-    else:
-        from train import train_from_scratch  # here, because train.py needs this module
-
-        _tell("So this machine now trains a small GPT-2 of its own, once; that takes one to three minutes.")
-        folder = train_from_scratch(config)
-    return *load_pretrained(str(folder)), str(folder)
+    def __call__(self, ids: Sequence[int], *, last: bool = False) -> None:
+        """Show what `ids`, all tokens so far, hold beyond what was shown before."""
+        text = self.writer.text.decode(ids)
+        if last or not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            self.show(text[self.shown :])
+            self.shown = len(text)
 
 
 def read_prompts(arguments: argparse.Namespace) -> list[str]:
@@ -168,10 +131,6 @@ def print_texts(prompts: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
         print(prompt + text)
 
 
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Let a GPT-2 go on with a text; see also config.toml.")
     source = parser.add_mutually_exclusive_group()
@@ -196,23 +155,18 @@ def main() -> int:
     config = read_config(arguments.config)
     options = generate_options(config.generate, arguments)
     prompts = read_prompts(arguments)
-    set_threads(config.machine.threads)
-    dev = choose_device(config.machine.device, config.machine.precision, tf32=config.machine.tf32)
-    model, tokenizer, origin = open_model(config, arguments.model, arguments.revision)
-    model.to(dev.device)
+    writer = open_writer(config, arguments.model, arguments.revision)
     seed = random.SystemRandom().randrange(2**31) if arguments.seed is None else arguments.seed
-    seed_everything(seed)
-    how = f"seed {seed}" if options.do_sample else "greedy"
-    _tell("; ".join(filter(None, [f"model {origin} on {dev.device.type} in {dev.precision}, {how}", dev.note])))
-    for number, room in enumerate(rooms_after(model, tokenizer, prompts), 1):
+    tell(f"{writer.about}; " + (f"seed {seed}" if options.do_sample else "greedy"))
+    for number, room in enumerate(rooms_after(prompt_rows(writer, prompts), writer.engine.positions), 1):
         if room < options.max_new_tokens:
-            _tell(f"note: prompt {number} leaves room for {room} new tokens in this model")
+            tell(f"note: prompt {number} leaves room for {room} new tokens in this model")
     if sys.stdout.isatty() and len(prompts) * options.num == 1:
         print(prompts[0], end="", flush=True)
-        streamer = TextStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        continue_prompts(model, tokenizer, prompts, options, dev, streamer)
+        continue_prompts(writer, prompts, options, seed, lambda piece: print(piece, end="", flush=True))
+        print()
     else:
-        print_texts(prompts, continue_prompts(model, tokenizer, prompts, options, dev))
+        print_texts(prompts, continue_prompts(writer, prompts, options, seed))
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import re
 import textwrap
 import threading
 from collections.abc import Sequence
@@ -27,11 +26,9 @@ from transformers import (
 )
 
 from config import ScratchConfig
+from folders import END, HUB_ID
 from settings import UserError
 
-SCRATCH = "scratch"  # the model name that means: none, make a new one
-END = "<|endoftext|>"  # GPT-2's token for the end of a text; it begins texts too
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 HUB_SECONDS = 4.0  # for the hub to answer at all; left alone, the libraries retry for the better part of a minute
 
 transformers.logging.set_verbosity_error()

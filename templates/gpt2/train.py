@@ -12,8 +12,8 @@ from pathlib import Path
 from checkpoints import read_checkpoint
 from config import Config, read_config
 from distributed import ALONE, Ranks, restarted, together
-from generate import RUNS
-from models import SCRATCH, HubUnreachable, load_pretrained
+from folders import RUNS, SCRATCH
+from models import HubUnreachable, load_pretrained
 from runtime import StopRequest, set_threads
 from settings import UserError, main_guard
 from trainer import Run

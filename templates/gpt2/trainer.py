@@ -16,7 +16,10 @@ from checkpoints import load_checkpoint, replace_folder, save_checkpoint
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
 from data import Blocks, encode, read_documents, split_tail, validation_blocks
 from distributed import ALONE, Ranks
-from generate import RUNS, continue_prompts
+from engine_hf import HfEngine, hf_text
+from engines import Writer
+from folders import RUNS
+from generate import continue_prompts
 from learning import language_loss, learning_rate_at, make_optimizer, set_dropout, training_bytes, validation_loss
 from lora import Adapters
 from models import new_model, save_pretrained, train_tokenizer
@@ -233,11 +236,8 @@ class Run:
     def sample(self) -> str:
         """The beginning of the held-out text as the model would go on; the training's random numbers stay untouched."""
         options = dataclasses.replace(self.config.generate, max_new_tokens=SAMPLE_TOKENS, num=1)
-        kind = self.dev.device.type
-        indices = [] if kind == "cpu" else [torch.accelerator.current_device_index()]
-        with torch.random.fork_rng(devices=indices, device_type=kind):
-            torch.manual_seed(self.config.train.seed)
-            [[text]] = continue_prompts(self.model, self.tokenizer, [self.opening], options, self.dev)
+        writer = Writer(HfEngine(self.model, self.dev), hf_text(self.model, self.tokenizer), about="")
+        [[text]] = continue_prompts(writer, [self.opening], options, self.config.train.seed)
         return self.opening + text
 
     def save(self) -> None:

@@ -24,6 +24,11 @@ from config import (
     ScratchConfig,
     TrainConfig,
 )
+from decoding import Engine
+from engine_hf import HfEngine, hf_text
+from engine_torch import TorchEngine
+from engines import Writer
+from folders import Shape
 from models import new_model, save_pretrained, train_tokenizer
 from runtime import Device
 
@@ -74,6 +79,26 @@ def model(tokenizer: Any) -> Any:
             weight.add_(torch.randn_like(weight), alpha=0.2)
     made.generation_config.eos_token_id = None  # it writes on until it is told to stop
     return made.eval()
+
+
+@pytest.fixture
+def engines(model: Any, dev: Device) -> Callable[[str], Engine]:
+    """engines("torch"): the model as each engine computes it."""
+
+    def engine(name: str) -> Engine:
+        if name == "hf":
+            return HfEngine(model, dev)
+        shape = Shape(SHAPE.n_layer, SHAPE.n_head, SHAPE.n_embd, 64, 1e-5, "gelu_pytorch_tanh")
+        weights = {name.removeprefix("transformer."): weight for name, weight in model.state_dict().items()}
+        return TorchEngine(weights, shape)
+
+    return engine
+
+
+@pytest.fixture
+def writer(engines: Callable[[str], Engine], model: Any, tokenizer: Any) -> Writer:
+    """The model as generate.py would have it."""
+    return Writer(engines("torch"), hf_text(model, tokenizer), "")
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import torch
 
 import generate
 from config import Config, GenerateConfig
+from engine_hf import HfEngine, hf_text
+from engines import Writer
 from generate import continue_prompts
 from runtime import Device
 from settings import UserError
@@ -21,12 +23,11 @@ PROMPTS = ["The cat", "The old dog number 3 went to the market and", "T", "The h
 
 
 @pytest.fixture
-def write(model: Any, tokenizer: Any, options: GenerateConfig, dev: Device) -> Callable[..., list[list[str]]]:
+def write(writer: Writer, options: GenerateConfig) -> Callable[..., list[list[str]]]:
     """write(prompts, seed=1, temperature=2.0): what comes out with some options changed."""
 
     def written(prompts: list[str], *, seed: int = 1, **changes: Any) -> list[list[str]]:
-        torch.manual_seed(seed)
-        return continue_prompts(model, tokenizer, prompts, dataclasses.replace(options, **changes), dev)
+        return continue_prompts(writer, prompts, dataclasses.replace(options, **changes), seed)
 
     return written
 
@@ -61,10 +62,14 @@ def test_sampling_repeats_with_its_seed_and_differs_with_another(write: Write) -
     assert first != write(["The cat"], seed=2)
 
 
-def test_dropout_is_off_while_writing_and_the_model_is_left_as_it_was(write: Write, model: Any) -> None:
-    expected = write(["The cat"], do_sample=False)
+def test_dropout_is_off_while_writing_and_the_model_is_left_as_it_was(
+    write: Write, model: Any, tokenizer: Any, options: GenerateConfig, dev: Device
+) -> None:
+    """train.py writes a sample with the model that it is training."""
+    greedy = dataclasses.replace(options, do_sample=False)
     model.train()  # GPT-2's dropout is 0.1
-    assert write(["The cat"], do_sample=False) == expected
+    training = Writer(HfEngine(model, dev), hf_text(model, tokenizer), "")
+    assert continue_prompts(training, ["The cat"], greedy, 1) == write(["The cat"], do_sample=False)
     assert model.training
 
 
@@ -80,31 +85,23 @@ def test_top_k_zero_is_off(write: Write, model: Any) -> None:
     assert len({piece for text in texts for piece in text}) > 60
 
 
-def test_the_prompt_does_not_count_as_new_tokens(
-    model: Any, tokenizer: Any, options: GenerateConfig, dev: Device
-) -> None:
-    class Counter:
-        calls = 0
-
-        def put(self, _: torch.Tensor) -> None:
-            self.calls += 1
-
-        def end(self) -> None:
-            pass
-
-    counter: Any = Counter()
+def test_the_prompt_does_not_count_as_new_tokens(writer: Writer, options: GenerateConfig) -> None:
     prompt = PROMPTS[1] * 3
-    assert len(tokenizer.encode(prompt)) > 12
-    [[text]] = continue_prompts(model, tokenizer, [prompt], options, dev, counter)
-    assert counter.calls == 1 + 12  # the prompt in one go, then one by one
+    assert len(writer.text.encode(prompt)) > 12
+    pieces: list[str] = []
+    [[text]] = continue_prompts(writer, [prompt], options, 1, pieces.append)
+    assert len(pieces) <= 1 + 12
+    assert "".join(pieces) == text
     assert not text.startswith(prompt)
 
 
+def test_sampled_texts_do_not_depend_on_what_is_computed_beside_them(write: Write) -> None:
+    assert write(PROMPTS, num=2) == write(PROMPTS, num=2, batch_size=1)
+    assert write(PROMPTS[:1])[0] == write(PROMPTS, num=2)[0][:1]
+
+
 @pytest.mark.parametrize("penalty", [1.0, 1.3, 0.01])
-def test_prompts_computed_together_give_the_texts_of_each_alone(
-    write: Write, model: Any, tokenizer: Any, penalty: float
-) -> None:
-    model.generation_config.eos_token_id = tokenizer.pad_token_id  # as with GPT-2: nobody but the mask knows padding
+def test_prompts_computed_together_give_the_texts_of_each_alone(write: Write, penalty: float) -> None:
     alone = [write([prompt], do_sample=False, repetition_penalty=penalty)[0] for prompt in PROMPTS]
     assert len({texts[0] for texts in alone}) > 3  # the prompts matter
     assert write(PROMPTS, do_sample=False, repetition_penalty=penalty) == alone

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-import generate
 import train
 from config import Config, read_config
+from engines import open_writer, writer_from
 from findings import FILE, WIDTHS, Findings, keep
+from folders import RUNS
+from generate import continue_prompts
 from learning import language_loss, learning_rate_at, make_optimizer, validation_loss
 from models import load_pretrained
-from runtime import Device
 from settings import UserError
 from trainer import Run
 
@@ -30,7 +31,7 @@ def begin(config: Config) -> Callable[..., Run]:
     """begin("name", settings): a run on the test's text from a new model."""
 
     def begun(name: str = "run", settings: Config = config) -> Run:
-        return Run(settings, settings.scratch, generate.RUNS / name)
+        return Run(settings, settings.scratch, RUNS / name)
 
     return begun
 
@@ -71,11 +72,11 @@ def test_training_lowers_the_loss_on_text_that_it_has_not_seen(trained: Run) -> 
     assert trained.best < 0.4 * math.log(len(trained.tokenizer))  # what guessing would give
 
 
-def test_the_trained_folder_writes_what_it_learned(trained: Run, dev: Device, config: Config) -> None:
+def test_the_trained_folder_writes_what_it_learned(trained: Run, config: Config) -> None:
     """Greedy, it must say the sentence as it stands in the text: no word left out, none twice."""
-    model, tokenizer = load_pretrained(str(trained.folder / "model"))
+    writer = writer_from(trained.folder / "model", config.machine)
     greedy = dataclasses.replace(config.generate, do_sample=False, max_new_tokens=10)
-    [[text]] = generate.continue_prompts(model, tokenizer, ["The old dog number 3 went to the"], greedy, dev)
+    [[text]] = continue_prompts(writer, ["The old dog number 3 went to the"], greedy, seed=1)
     assert " and came back with" in text
 
 
@@ -217,9 +218,10 @@ def test_without_the_hub_a_new_model_is_trained(config: Config, capsys: pytest.C
 
 
 def test_the_first_text_without_a_hub_comes_from_a_model_trained_here(config: Config, change: Change) -> None:
-    _, _, origin = generate.open_model(change(config, "scratch", steps=5), None, None)
-    assert Path(origin) == Path("runs/scratch/model")
-    assert generate.open_model(config, "scratch", None)[2] == origin  # the second time it is there
+    assert "model runs/scratch/model by torch" in open_writer(change(config, "scratch", steps=5)).about
+    made = {path: path.stat().st_mtime for path in RUNS.rglob("*")}
+    open_writer(config, "scratch")  # the second time it is there
+    assert {path: path.stat().st_mtime for path in RUNS.rglob("*")} == made
 
 
 def test_a_text_that_is_too_short_is_refused(begin: Begin, with_text: Callable[[str], Config]) -> None:

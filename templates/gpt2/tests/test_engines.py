@@ -1,0 +1,147 @@
+"""Where a model is found, which engine computes it, and what has to be loaded for that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import folders
+from config import Config
+from engine_hf import HfEngine
+from engine_torch import TorchEngine
+from engines import hf_writer, open_writer, writer_from
+from folders import find_folder, read_shape, read_text
+from models import load_pretrained
+from settings import UserError
+
+PROJECT = Path(folders.__file__).parent
+
+
+def rewrite(file: Path, **changes: Any) -> None:
+    document = json.loads(file.read_text(encoding="utf-8")) | changes
+    file.write_text(json.dumps(document), encoding="utf-8")
+
+
+def in_the_hub_cache(folder: Path, home: Path, name: str = "some/model") -> Path:
+    """The folder as the hub's own library keeps what it has brought."""
+    cache = home / "hub" / f"models--{name.replace('/', '--')}"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("abc123", encoding="ascii")
+    shutil.copytree(folder, cache / "snapshots" / "abc123")
+    return cache / "snapshots" / "abc123"
+
+
+def test_a_gpt2_is_computed_by_this_project_and_another_kind_by_transformers(
+    folder: Path, config: Config, tokenizer: Any, tmp_path: Path
+) -> None:
+    own = writer_from(folder, config.machine)
+    rewrite(folder / "config.json", scale_attn_by_inverse_layer_idx=True)
+    other = open_writer(config, str(folder))
+    assert isinstance(own.engine, TorchEngine)
+    assert isinstance(other.engine, HfEngine)
+    assert "by torch on cpu in fp32" in own.about
+    assert "by transformers on cpu in fp32" in other.about
+    text = "The old dog “went” 한글"
+    assert own.text.encode(text) == other.text.encode(text) == tokenizer.encode(text)
+    assert own.text.decode(own.text.encode(text)) == other.text.decode(other.text.encode(text)) == text
+    assert own.text.ends == other.text.ends == {tokenizer.eos_token_id}
+    assert own.text.begin == other.text.begin == tokenizer.eos_token_id
+    assert own.text.size == other.text.size == len(tokenizer)
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "gelu_pytorch_tanh", "gelu", "relu"])
+def test_both_give_the_same_scores(folder: Path, config: Config, activation: str) -> None:
+    rewrite(folder / "config.json", activation_function=activation, layer_norm_epsilon=0.1)
+    assert (read_shape(folder) is None) == (activation == "relu")  # which is left to transformers
+    own = open_writer(config, str(folder)).engine.score_all([3, 1, 4, 1, 5])
+    theirs = hf_writer(*load_pretrained(str(folder)), config.machine, "").engine.score_all([3, 1, 4, 1, 5])
+    np.testing.assert_allclose(own, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_weights_as_openai_published_them_are_read_too(folder: Path, config: Config) -> None:
+    expected = writer_from(folder, config.machine).engine.score_all([3, 1, 4])
+    weights = load_file(folder / "model.safetensors")
+    bare = {name.removeprefix("transformer."): weight for name, weight in weights.items() if name != "lm_head.weight"}
+    bare["h.0.attn.bias"] = np.tril(np.ones((1, 1, 64, 64), np.float32))
+    save_file(bare, folder / "model.safetensors", metadata={"format": "pt"})
+    assert (writer_from(folder, config.machine).engine.score_all([3, 1, 4]) == expected).all()
+
+
+def test_a_hub_model_is_found_in_the_cache(
+    folder: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    assert find_folder("some/model") is None
+    snapshot = in_the_hub_cache(folder, tmp_path / "home")
+    assert find_folder("some/model") == find_folder("some/model", "abc123") == snapshot
+    assert find_folder("some/model", "other") is None
+    assert find_folder("../model") is None
+    assert open_writer(config, "some/model").about.startswith("model some/model by torch")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+    monkeypatch.delenv("HF_HOME")
+    assert find_folder("some/model") == snapshot
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"nothing"), "can't be loaded"),
+        (lambda folder: _without(folder, "transformer.h.1.mlp.c_fc.bias"), r"h\.1\.mlp\.c_fc\.bias is missing"),
+        (lambda folder: _without(folder, "transformer.wte.weight"), r"wte\.weight is missing"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "tokenizer of .* can't be loaded"),
+        (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_told(folder: Path, config: Config, damage: Any, complaint: str) -> None:
+    damage(folder)
+    with pytest.raises(UserError, match=complaint):
+        open_writer(config, str(folder))
+
+
+def _without(folder: Path, name: str) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_a_tokenizer_for_a_larger_model_is_refused(folder: Path, config: Config) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["transformer.wte.weight"] = weights["transformer.wte.weight"][:300]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="320 tokens, but its model knows only 300"):
+        writer_from(folder, config.machine)
+
+
+def test_an_empty_tokenizer_is_refused(folder: Path) -> None:
+    document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    document["model"] |= {"vocab": {}, "merges": []}
+    (folder / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(UserError, match="has no tokenizer"):
+        read_text(folder)
+
+
+def test_writing_loads_neither_transformers_nor_the_hubs_library(folder: Path, config: Config) -> None:
+    """They take longer to load than a GPT-2 takes to write a sentence."""
+    program = (
+        "import sys, generate, engines\n"
+        "assert 'torch' not in sys.modules, 'asking for --help must not load torch'\n"
+        "from config import MachineConfig\n"
+        "machine = MachineConfig(*eval(sys.argv[2]))\n"
+        "engines.writer_from(engines.Path(sys.argv[1]), machine)\n"
+        "heavy = {'transformers', 'huggingface_hub', 'requests', 'httpx', 'torch._dynamo'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    machine = repr(tuple(vars(config.machine).values()))
+    answer = subprocess.run(
+        [sys.executable, "-c", program, str(folder), machine], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
