@@ -114,7 +114,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(begin: Begin, conf
 
 def test_what_this_machine_measured_is_trained_with(begin: Begin, config: Config, change: Change) -> None:
     figures = {f"step {name} 1 {width}": speed for width in WIDTHS for name, speed in (("fp32", 10.0), ("bf16", 30.0))}
-    keep(Findings(figures, ""), generate.RUNS / FILE)
+    keep(Findings(figures, ""), RUNS / FILE)
     run = begin(settings=change(config, "machine", probe=True))
     assert run.dev.precision == "bf16"
     assert "bf16 measured 3 x fp32 here" in run.describe()
