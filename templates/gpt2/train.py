@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
+import os
+import tempfile
 from pathlib import Path
 
 from checkpoints import read_checkpoint
 from config import Config, read_config
 from distributed import ALONE, Ranks, restarted, together
+from find_lr import report as learning_rate_report
+from find_lr import sweep
 from folders import RUNS, SCRATCH
 from models import HubUnreachable, load_pretrained
 from runtime import StopRequest, set_threads
@@ -21,10 +26,18 @@ from trainer import Run
 FIRST_RUN_SECONDS = 180.0  # somebody who asked for a text is waiting
 
 
-def begin(config: Config, name: str | None, run_name: str | None, ranks: Ranks = ALONE, *, anew: bool = False) -> Run:
+def begin(
+    config: Config,
+    name: str | None,
+    run_name: str | None,
+    ranks: Ranks = ALONE,
+    *,
+    anew: bool = False,
+    folder: Path | None = None,
+) -> Run:
     """A run from the model that `name` or else config.toml names, or from a new one where the hub can't be reached.
 
-    `anew`: a folder of that name in which nothing was saved yet is taken again.
+    `anew`: a folder of that name in which nothing was saved yet is taken again. `folder` is one outside runs/ to take.
     """
     wanted, start, method = name or config.model.name, None, config.finetune.method
     if wanted != SCRATCH:
@@ -41,7 +54,7 @@ def begin(config: Config, name: str | None, run_name: str | None, ranks: Ranks =
         print("text: Python's own documentation, for --data names no other", flush=True)
     ranks.agree({"start": start is not None})
     wanted_folder = run_name or ("finetune" if start else SCRATCH)
-    folder = ranks.from_first(lambda: free_folder(wanted_folder, numbered=not run_name, anew=anew))
+    folder = folder or ranks.from_first(lambda: free_folder(wanted_folder, numbered=not run_name, anew=anew))
     recipe = config.finetuning(method) if start else config.scratch
     return Run(config, recipe, folder, start, origin=(wanted, config.model.revision), ranks=ranks)
 
@@ -104,6 +117,18 @@ def train_from_scratch(config: Config) -> Path:
     return run.folder / "model"
 
 
+def find_learning_rate(config: Config, model: str | None) -> str:
+    """Try learning rates on the model and the text; returns what came of it. Nothing is kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = begin(config, model, None, folder=Path(folder))
+    print(run.describe(), flush=True)
+    numbers = itertools.count()
+    run.model.train()
+    found = sweep(run.learned, run.optimizer, run.state, lambda: run.update(run.blocks.batch(next(numbers))).item())
+    key = f"{'scratch' if run.method == 'scratch' else 'finetune'}.learning_rate"
+    return learning_rate_report(found, key, run.recipe.learning_rate, RUNS / "find-lr.png")
+
+
 def choose_run(config: Config, options: argparse.Namespace, ranks: Ranks) -> Run:
     """The run to go on with, or a new one."""
     if options.resume == "yes" and not restarted():
@@ -129,6 +154,7 @@ def main() -> int:
         help="go on with the run that was saved last, or with --name; auto: or begin where there is none",
     )
     parser.add_argument("--steps", type=int, help="this many updates in all")
+    parser.add_argument("--find-lr", action="store_true", help="try ever higher learning rates, suggest one, and end")
     parser.add_argument("--max-seconds", type=float, help="stop after this time, judge and save what is there")
     parser.add_argument("--config", type=Path, default=Path("config.toml"))
     options = parser.parse_args()
@@ -152,6 +178,11 @@ def main() -> int:
             finetune=dataclasses.replace(config.finetune, steps=options.steps),
         )
     set_threads(config.machine.threads)
+    if options.find_lr:
+        if options.resume or restarted() or "RANK" in os.environ:
+            raise UserError("--find-lr begins anew, in one process: python train.py --find-lr")
+        print(find_learning_rate(config, options.model))
+        return 0
     with together(config.machine.strategy, config.machine.device) as ranks:
         run = choose_run(config, options, ranks)
         done = train_until_stopped(run, options.max_seconds)

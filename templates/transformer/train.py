@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,8 @@ from config import Config, read_config
 from data import PAD, BucketSampler, Material, load_material, training_batches
 from distributed import ALONE, Ranks, restarted, together
 from evaluate import METRIC_NAMES, load_translator, report, score, translate, validation_loss
+from find_lr import report as learning_rate_report
+from find_lr import sweep
 from learning import Trainer
 from model import Translator
 from peak import PeakMemory, return_blocks_at_once, training_on
@@ -177,6 +181,19 @@ def describe(run: Run) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
+def find_learning_rate(config: Config) -> str:
+    """Try learning rates on the model and the data of config.toml; returns what came of it. Nothing is kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(config, Path(folder))
+    print(describe(run), flush=True)
+    trainer, train = run.trainer, config.train
+    sampler = BucketSampler(run.train_data, train.batch_size * train.grad_accumulation, train.seed)
+    batches = training_batches(run.train_data, sampler, workers=0, pin=False)
+    trainer.model.train()
+    found = sweep(trainer.model, trainer.optimizer, trainer.state, lambda: trainer.update(*next(batches)).item())
+    return learning_rate_report(found, "train.learning_rate", train.learning_rate, RUNS / "find-lr.png")
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the model that config.toml describes.")
     parser.add_argument("--config", type=Path, default=Path("config.toml"))
@@ -184,6 +201,7 @@ def parse() -> argparse.Namespace:
         "--resume", nargs="?", const="yes", choices=("yes", "auto"), help="go on from runs/last; auto: if it is there"
     )
     parser.add_argument("--steps", type=int, help="this many updates in all, instead of train.steps")
+    parser.add_argument("--find-lr", action="store_true", help="try ever higher learning rates, suggest one, and end")
     parser.add_argument("--max-seconds", type=float, help="stop after this time, judge and save what is there")
     options = parser.parse_args()
     if options.steps is not None and options.steps < 1:
@@ -204,6 +222,11 @@ def main() -> int:
     if options.steps:
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=options.steps))
     set_threads(config.machine.threads)
+    if options.find_lr:
+        if options.resume or restarted() or "RANK" in os.environ:
+            raise UserError("--find-lr begins anew, in one process: python train.py --find-lr")
+        print(find_learning_rate(config))
+        return 0
     with together(config.machine.strategy, config.machine.device) as ranks:
         run = Run(config, RUNS, resume=wants_resume(options), ranks=ranks)
         print(describe(run), flush=True)

@@ -121,6 +121,15 @@ def test_what_this_machine_measured_is_trained_with(begin: Begin, config: Config
     assert begin().dev.precision == "fp32"
 
 
+def test_looking_for_a_learning_rate_touches_no_run(begin: Begin, config: Config) -> None:
+    begin("scratch").train(lambda: True)
+    before = {path: path.read_bytes() for path in sorted(generate.RUNS.rglob("*")) if path.is_file()}
+    assert "Suggestion: scratch.learning_rate = " in train.find_learning_rate(config, "scratch")
+    after = {path: path.read_bytes() for path in sorted(generate.RUNS.rglob("*")) if path.is_file()}
+    assert after.pop(generate.RUNS / "find-lr.png").startswith(b"\x89PNG")
+    assert after == before
+
+
 def test_a_sample_leaves_the_random_numbers_alone(begin: Begin) -> None:
     run = begin()
     before = torch.get_rng_state()

@@ -15,7 +15,7 @@ from findings import FILE, WIDTHS, Findings, keep
 from learning import learning_rate_at, summed_loss
 from runtime import choose_device
 from settings import UserError
-from train import RUNS, Run, describe
+from train import RUNS, Run, describe, find_learning_rate
 
 CPU = choose_device("cpu", "fp32")
 
@@ -106,6 +106,19 @@ def test_what_this_machine_measured_is_trained_with(
     assert run.dev.precision == "bf16"
     assert "bf16 measured 3 x fp32 here" in describe(run)
     assert Run(make_config(), tmp_path).dev.precision == "fp32"
+
+
+def test_looking_for_a_learning_rate_touches_no_run(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = make_config(train={"steps": 1})
+    Run(config, RUNS).train(never)
+    before = {path: path.read_bytes() for path in sorted(RUNS.rglob("*")) if path.is_file()}
+    assert "Suggestion: train.learning_rate = " in find_learning_rate(config)
+    after = {path: path.read_bytes() for path in sorted(RUNS.rglob("*")) if path.is_file()}
+    assert after.pop(RUNS / "find-lr.png").startswith(b"\x89PNG")
+    assert after == before
 
 
 def test_resuming_with_another_model_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
