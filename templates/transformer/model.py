@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+import decoding
 from config import ModelConfig
-from data import BOS, EOS, PAD
+from data import PAD
 from memory import Shape, Training
 
 
@@ -98,15 +99,7 @@ class Translator(nn.Module):
     @torch.inference_mode()
     def greedy(self, source: Tensor) -> Tensor:
         """[B, S] -> [B, <= max_length] predictions: always the likeliest next symbol, until each sentence has ended."""
-        memory = self.encode(source)
-        target = torch.full((len(source), 1), BOS, device=source.device)
-        ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
-        while target.shape[1] <= self.config.max_length and not ended.all():
-            scores = self.decode(target, memory, source)[:, -1]
-            following = scores.argmax(-1).masked_fill(ended, PAD)
-            target = torch.cat((target, following.unsqueeze(1)), dim=1)
-            ended |= following == EOS
-        return target[:, 1:]
+        return decoding.greedy(self, source)
 
     def recompute_activations(self) -> None:
         """Keep no layer's inner values for the backward pass: about a third slower, a fraction of the memory."""

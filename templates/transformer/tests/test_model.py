@@ -60,8 +60,12 @@ def test_sizes_and_sharing() -> None:
     assert own.head.weight is not own.embedding.weight
 
 
-def test_greedy_is_the_likeliest_symbol_again_and_again() -> None:
-    model, source = build(), symbols(4, 6)
+@pytest.mark.parametrize(
+    "changes", [{}, {"norm_first": False}, {"decoder_layers": 2, "tied_head": False, "positions": "learned"}]
+)
+def test_greedy_is_the_likeliest_symbol_again_and_again(changes: dict[str, Any]) -> None:
+    model, source = build(**changes), symbols(4, 6)
+    source[2, 4:] = PAD
     predicted = model.greedy(source)
     assert predicted.shape[1] <= model.config.max_length
     for row, answer in zip(source, predicted, strict=True):
