@@ -123,10 +123,10 @@ def test_what_this_machine_measured_is_trained_with(begin: Begin, config: Config
 
 def test_looking_for_a_learning_rate_touches_no_run(begin: Begin, config: Config) -> None:
     begin("scratch").train(lambda: True)
-    before = {path: path.read_bytes() for path in sorted(generate.RUNS.rglob("*")) if path.is_file()}
+    before = {path: path.read_bytes() for path in sorted(RUNS.rglob("*")) if path.is_file()}
     assert "Suggestion: scratch.learning_rate = " in train.find_learning_rate(config, "scratch")
-    after = {path: path.read_bytes() for path in sorted(generate.RUNS.rglob("*")) if path.is_file()}
-    assert after.pop(generate.RUNS / "find-lr.png").startswith(b"\x89PNG")
+    after = {path: path.read_bytes() for path in sorted(RUNS.rglob("*")) if path.is_file()}
+    assert after.pop(RUNS / "find-lr.png").startswith(b"\x89PNG")
     assert after == before
 
 
