@@ -56,17 +56,23 @@ def save_checkpoint(
     holds theirs and the random generators', so that a resumed run goes on exactly as if it had never stopped.
     `also(folder)` may add files of its own.
     """
-    device = next(model.parameters()).device
-    state = {"python": random.getstate(), "torch": torch.get_rng_state()}
-    if device.type != "cpu":
-        state["device"] = torch.get_device_module(device).get_rng_state()
     with replace_folder(path) as folder:
         if also:
             also(folder)
         save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
-        torch.save({"random": state} | {name: it.state_dict() for name, it in stateful.items()}, folder / "state.pt")
-        document = json.dumps({"step": step, "extra": extra}, ensure_ascii=False, indent=1)
-        (folder / "checkpoint.json").write_text(document, encoding="utf-8")
+        write_state(folder, next(model.parameters()).device, step, extra, stateful)
+
+
+def write_state(
+    folder: Path, device: torch.device, step: int, extra: Mapping[str, Any], stateful: Mapping[str, Any]
+) -> None:
+    """All of a checkpoint but its weights."""
+    state = {"python": random.getstate(), "torch": torch.get_rng_state()}
+    if device.type != "cpu":
+        state["device"] = torch.get_device_module(device).get_rng_state()
+    torch.save({"random": state} | {name: it.state_dict() for name, it in stateful.items()}, folder / "state.pt")
+    document = json.dumps({"step": step, "extra": extra}, ensure_ascii=False, indent=1)
+    (folder / "checkpoint.json").write_text(document, encoding="utf-8")
 
 
 def read_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
@@ -81,11 +87,17 @@ def load_checkpoint(path: Path, *, model: torch.nn.Module, **stateful: Any) -> t
     With the objects that were saved (optimizer=, scheduler=, scaler=) their state and that of the random generators
     comes back too. Raises UserError when there is no checkpoint or it is of another model.
     """
-    folder, device = _existing(path), next(model.parameters()).device
+    folder, weight = _existing(path), next(model.parameters())
+    device = weight.device
     try:
-        load_model(model, str(folder / "model.safetensors"), device=str(device))
-        if stateful:
-            state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True) if stateful else {}
+        if (folder / "shards").is_dir() or hasattr(weight, "device_mesh"):  # written in parts, or the model is in parts
+            from sharding import load_parts
+
+            load_parts(folder, model, stateful.pop("optimizer", None), state)
+        else:
+            load_model(model, str(folder / "model.safetensors"), device=str(device))
+        if state:
             for name, it in stateful.items():
                 it.load_state_dict(state[name])
             random.setstate(state["random"]["python"])

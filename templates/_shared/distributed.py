@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.nn import Module
 
 from settings import UserError
 
@@ -40,6 +43,11 @@ class Ranks:
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+    @property
+    def shards(self) -> int:
+        """Among how many processes the weights are divided."""
+        return self.size if self.strategy == "fsdp" else 1
 
     @property
     def judging(self) -> Ranks:
@@ -120,7 +128,25 @@ class Ranks:
         if self.size > 1:
             torch.manual_seed(random.Random(f"{seed} {step} {self.rank}").getrandbits(62))
 
-    def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
+    def place(
+        self,
+        model: Module,
+        device: torch.device,
+        layers: Iterable[Module],
+        methods: Sequence[str] = (),
+    ) -> None:
+        """Move the model to the device; with fsdp, this process's part of each layer and of what is around them.
+
+        `methods` are those that compute with the model's own weights, besides forward.
+        """
+        if self.strategy != "fsdp":
+            model.to(device)
+            return
+        from sharding import shard
+
+        shard(model, layers, methods, device)
+
+    def wrap(self, model: Module) -> Module:
         """What to call instead of the model, so that all processes' gradients become one."""
         if self.strategy != "ddp":
             return model
@@ -130,12 +156,26 @@ class Ranks:
             model, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
 
-    def exchanging(self, model: torch.nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
-        """The context for one part of a batch: gradients travel once, after the last part."""
+    def exchanging(self, model: Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """The context for one part of a batch: gradients travel once, after the last part.
+
+        With fsdp they travel after each: to wait, every process would have to hold all gradients whole.
+        """
         return contextlib.nullcontext() if last or self.strategy != "ddp" else model.no_sync()  # type: ignore[operator]
 
 
 ALONE = Ranks()
+
+
+def set_aside(checkpoint: Path) -> None:
+    """At the start of a new run under torchrun: put a former run's checkpoint away, as FOLDER.former.
+
+    Else, should a process die before the first save, the processes started anew would go on with that.
+    """
+    if "TORCHELASTIC_RESTART_COUNT" in os.environ and os.environ["RANK"] == "0" and checkpoint.exists():
+        former = checkpoint.with_name(f"{checkpoint.name}.former")
+        shutil.rmtree(former, ignore_errors=True)
+        checkpoint.rename(former)
 
 
 def restarted() -> bool:

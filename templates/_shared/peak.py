@@ -31,14 +31,14 @@ def return_blocks_at_once() -> None:
         ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, _SMALLEST_BLOCK)
 
 
-def training_on(dev: Device, dropout: float, *, checkpointing: bool, accumulating: bool) -> Training:
+def training_on(dev: Device, dropout: float, *, checkpointing: bool, accumulating: bool, shards: int = 1) -> Training:
     """What memory.py has to know about how this run trains.
 
     On a CPU torch's fused attention works without dropout only; of GPUs, NVIDIA's are sure to have it.
     """
     kind = dev.device.type
     fused = not dropout if kind == "cpu" else kind == "cuda" and torch.version.hip is None
-    return Training(kind, dev.precision, checkpointing, accumulating, fused)
+    return Training(kind, dev.precision, checkpointing, accumulating, fused, shards)
 
 
 class PeakMemory:

@@ -101,9 +101,14 @@ class Translator(nn.Module):
         """[B, S] -> [B, <= max_length] predictions: always the likeliest next symbol, until each sentence has ended."""
         return decoding.greedy(self, source)
 
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The encoder's layers and the decoder's: almost all weights."""
+        return [*self.transformer.encoder.layers, *self.transformer.decoder.layers]
+
     def recompute_activations(self) -> None:
         """Keep no layer's inner values for the backward pass: about a third slower, a fraction of the memory."""
-        for layer in (*self.transformer.encoder.layers, *self.transformer.decoder.layers):
+        for layer in self.layers:
             layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
 
     def training_bytes(self, batch: int, length: int, training: Training) -> int:

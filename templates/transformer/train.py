@@ -19,7 +19,7 @@ import torch
 from checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
 from config import Config, read_config
 from data import PAD, BucketSampler, Material, load_material, training_batches
-from distributed import ALONE, Ranks, restarted, together
+from distributed import ALONE, Ranks, restarted, set_aside, together
 from evaluate import METRIC_NAMES, load_translator, report, score, translate, validation_loss
 from find_lr import report as learning_rate_report
 from find_lr import sweep
@@ -69,13 +69,14 @@ class Run:
 
     def _trainer(self) -> Trainer:
         config, dev = self.config, self.dev
-        model = Translator(config.model, len(self.vocabulary)).to(dev.device)
+        model = Translator(config.model, len(self.vocabulary))
         longest = max(max(len(source), len(target)) for source, target in self.train_data)
         if config.machine.checkpointing:
             model.recompute_activations()
             return_blocks_at_once()
         if dev.compile:
             model.compile(dynamic=True)
+        self.ranks.place(model, dev.device, model.layers, ["greedy"])
         effective = config.train.batch_size * config.train.grad_accumulation
         share = self.ranks.share_of(effective, "pairs")
         needs, here = lambda n: self.training_bytes(model, n, longest), self.ranks.on_this_machine
@@ -87,7 +88,9 @@ class Run:
         train, checkpointing = self.config.train, self.config.machine.checkpointing
         accumulating = micro < train.batch_size * train.grad_accumulation // self.ranks.size
         dropout = self.config.model.dropout
-        training = training_on(self.dev, dropout, checkpointing=checkpointing, accumulating=accumulating)
+        training = training_on(
+            self.dev, dropout, checkpointing=checkpointing, accumulating=accumulating, shards=self.ranks.shards
+        )
         return model.training_bytes(micro, length, training)
 
     def memory_report(self) -> str:
@@ -139,16 +142,25 @@ class Run:
         return interrupted
 
     def save(self, name: str, **more: Any) -> None:
-        """Write the checkpoint `name` into the run's folder."""
-        if not self.ranks.first:
+        """Write the checkpoint `name` into the run's folder: the first process writes it.
+
+        With fsdp all write their parts of `last`, and bring `best` together for the first one.
+        """
+        path, model, extra = self.folder / name, self.trainer.model, self.describe | more
+        if self.ranks.strategy != "fsdp":
+            if self.ranks.first:
+                save_checkpoint(path, model=model, step=self.step, extra=extra, **self.trainer.state)
             return
-        save_checkpoint(
-            self.folder / name,
-            model=self.trainer.model,
-            step=self.step,
-            extra=self.describe | more,
-            **self.trainer.state,
-        )
+        from sharding import save_sharded, whole_weights
+
+        if name == "last":
+            save_sharded(path, ranks=self.ranks, model=model, step=self.step, extra=extra, **self.trainer.state)
+            return
+        weights = whole_weights(model)
+        if self.ranks.first:
+            whole = Translator(self.config.model, len(self.vocabulary))
+            whole.load_state_dict(weights)
+            save_checkpoint(path, model=whole, step=self.step, extra=extra)
 
     def evaluate(self) -> str:
         """Judge the model on validation pairs, keep it as `best` if it is, draw the curves; returns a line to print."""
@@ -212,7 +224,7 @@ def parse() -> argparse.Namespace:
 def wants_resume(options: argparse.Namespace) -> bool:
     """Whether to go on from runs/last: asked for, or torchrun started the processes anew after one had died."""
     if options.resume == "auto" or restarted():
-        return any(RUNS.glob("last*/checkpoint.json"))
+        return any((RUNS / name / "checkpoint.json").is_file() for name in ("last", "last.old"))
     return bool(options.resume)
 
 
@@ -228,22 +240,25 @@ def main() -> int:
         print(find_learning_rate(config))
         return 0
     with together(config.machine.strategy, config.machine.device) as ranks:
-        run = Run(config, RUNS, resume=wants_resume(options), ranks=ranks)
+        resume = wants_resume(options)
+        if not resume:
+            set_aside(RUNS / "last")
+        run = Run(config, RUNS, resume=resume, ranks=ranks)
         print(describe(run), flush=True)
         with StopRequest() as request:
             interrupted = run.train(lambda: request.requested, options.max_seconds)
         print(run.memory_report())
     if not ranks.first:
         return 130 if interrupted else 0
-    resume = "python train.py --resume" + (f" --steps {options.steps}" if options.steps else "")
+    again = "python train.py --resume" + (f" --steps {options.steps}" if options.steps else "")
     if interrupted:
-        print(f"\nstopped and saved at step {run.step}; go on with: {resume}")
+        print(f"\nstopped and saved at step {run.step}; go on with: {again}")
         return 130
     model, vocabulary = load_translator(RUNS / "best", run.dev)
     report(model, vocabulary, run.split.heldout, config.metric, run.dev, RUNS / "heldout.tsv")
     print(f"\ncurves: {RUNS / 'curves.png'}   model: {RUNS / 'best'}")
     if run.step < config.train.steps:
-        print(f"step {run.step} of {config.train.steps}; go on with: {resume}")
+        print(f"step {run.step} of {config.train.steps}; go on with: {again}")
     print(f'translate: python translate.py "{"a sentence of yours" if config.data.file else "March 5, 2024"}"')
     return 0
 
