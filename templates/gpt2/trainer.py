@@ -67,7 +67,8 @@ class Run:
         self.step, self.best = 0, math.inf
         if resume:
             self._resume()
-        ranks.agree(self.description | {"step": self.step} | dataclasses.asdict(config))
+        facts = self.description | {"step": self.step, "precision": self.dev.precision}
+        ranks.agree(facts | dataclasses.asdict(config))
         self.metrics = Metrics(folder / "metrics.jsonl", resume=resume, quiet=not ranks.first)
 
     def _prepare_model(self, train: TrainConfig) -> None:

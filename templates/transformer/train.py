@@ -64,7 +64,8 @@ class Run:
         self.step, self.best = 0, (-math.inf, -math.inf)
         if resume:
             self._resume()
-        ranks.agree({"step": self.step, "vocabulary": len(self.vocabulary)} | dataclasses.asdict(config))
+        facts = {"step": self.step, "vocabulary": len(self.vocabulary), "precision": self.dev.precision}
+        ranks.agree(facts | dataclasses.asdict(config))
         self.metrics = Metrics(folder / "metrics.jsonl", resume=resume, quiet=not ranks.first)
 
     def _trainer(self) -> Trainer:
