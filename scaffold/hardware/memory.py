@@ -37,6 +37,8 @@ class Training:
         accumulating: several micro-batches make one update, so gradients are there from the first to the last.
         fused_attention: attention never writes out its length × length matrices.
         shards: processes among which weights, gradients and moments are divided (FSDP); 1 when each holds all.
+        adapters: weights of adapters (LoRA) that learn beside frozen ones; None where the model's own weights learn.
+        adapter_values: what the adapters of a layer keep for the backward pass, numbers per token.
     """
 
     device: str = "cpu"
@@ -45,6 +47,8 @@ class Training:
     accumulating: bool = False
     fused_attention: bool = True
     shards: int = 1
+    adapters: int | None = None
+    adapter_values: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ class Shape:
         The first is the loss: all activations are kept, and gradients only if earlier micro-batches left theirs. The
         second is the end of the backward pass: all gradients are there, and one layer's activations.
         """
-        weights, tokens = _FULL * -(-self.parameters // run.shards), batch * self.length
+        weights, tokens = _FULL * -(-(self.parameters + (run.adapters or 0)) // run.shards), batch * self.length
+        learning = weights if run.adapters is None else _FULL * run.adapters
         casts = 0 if run.precision == "fp32" else 2 * (self.parameters - self._uncast)
         loss = tokens * _LOGITS * self.vocabulary
         layers = self._kept(run)
@@ -125,20 +130,21 @@ class Shape:
             casts = casts if casts > tokens * 2 * self.vocabulary else 0  # dropped before the loss goes back
         else:
             kept = tokens * (sum(layers) + self._ends(run))
-        first = casts + kept + max(loss, at_work) + (weights if run.accumulating else 0)
-        last = weights + tokens * (widest + working) + _FULL * self.vocabulary * self.width
+        first = casts + kept + max(loss, at_work) + (learning if run.accumulating else 0)
+        last = learning + tokens * (widest + working)
+        last += _FULL * self.vocabulary * self.width if run.adapters is None else 0
         if last > first:
-            gradients, activations, logits, casts = weights, last - weights, 0, 0
+            gradients, activations, logits, casts = learning, last - learning, 0, 0
         else:
-            gradients = weights if run.accumulating else 0
+            gradients = learning if run.accumulating else 0
             logits = loss if loss >= at_work else 0
             activations = kept + (0 if logits else at_work)
         gathered = self._gathered if run.shards > 1 else 0
-        used = 3 * weights + gradients + casts + activations + logits + gathered
+        used = weights + 2 * learning + gradients + casts + activations + logits + gathered
         trimmed = run.device == "cpu" and run.checkpointing
         share = _RESERVE_SHARE_TRIMMED if trimmed else _RESERVE_SHARE[run.device]
         reserve = _RESERVE_BYTES[run.device] + int((used - logits) * share)
-        return Step(weights, gradients, 2 * weights, casts, activations, logits, reserve, gathered)
+        return Step(weights, gradients, 2 * learning, casts, activations, logits, reserve, gathered)
 
     def cache_bytes(self, batch: int, precision: str) -> int:
         """Keys and values of every layer while `batch` texts of full length are generated."""
@@ -176,6 +182,7 @@ class Shape:
         matrices = self._matrices(run)
         if not self.encoder_layers:
             block = 2 * norm + (3 * exact + c) * d + matrices + self.inner_copies * c * ff + 2 * mask * d
+            block += c * run.adapter_values
             return [block] * self.decoder_layers
         # nn.MultiheadAttention copies what comes out of its projections. Unfused attention keeps query and key scaled
         # as well, beside the projections (or all three in fp32 instead of them).

@@ -36,7 +36,7 @@ class Adapters:
 
         self.fingerprint = fingerprint(model)
         targets = TARGETS[settings.targets] if model.config.model_type == "gpt2" else "all-linear"
-        self.model, self.settings = model, settings
+        self.model, self.settings, self.dropout = model, settings, dropout
         adapters = peft.LoraConfig(
             task_type="CAUSAL_LM",
             r=settings.rank,
@@ -54,6 +54,15 @@ class Adapters:
     def description(self) -> dict[str, Any]:
         """What must be the same for a run to go on: the frozen weights are not in its checkpoints."""
         return {"start_model": self.fingerprint, "rank": self.settings.rank, "alpha": self.settings.alpha}
+
+    @property
+    def values_per_layer(self) -> int:
+        """Numbers per token that a layer's adapters keep for the backward pass: A's output, and what dropout makes."""
+        from peft.tuners.lora import LoraLayer
+
+        layers = [layer for layer in self.model.modules() if isinstance(layer, LoraLayer)]
+        inputs = sum(layer.in_features for layer in layers) * (2 if self.dropout else 0)
+        return (inputs + len(layers) * self.settings.rank) // self.model.config.num_hidden_layers
 
     def save(self, folder: Path) -> None:
         """Write the adapters alone, as peft and other programs read them."""

@@ -74,6 +74,8 @@ class Run:
     def _prepare_model(self, train: TrainConfig) -> None:
         machine = self.config.machine
         self.dev = settle(machine, self.model.config.hidden_size, RUNS)
+        for weight in self.model.parameters():
+            weight.sum()  # a loaded model's file is read only now: it would count as the training's memory
         loaded = sum(weight.nbytes for weight in self.model.parameters())
         self.memory = PeakMemory(self.dev.device, already=loaded)
         self.model.to(self.dev.device)
@@ -110,13 +112,17 @@ class Run:
 
     def training_bytes(self, micro: int) -> int:
         """Predicted memory of an update with `micro` blocks at a time."""
-        dropout, machine = self.config.train.dropout, self.config.machine
+        machine = self.config.machine
+        dropout = 0.0 if self.adapters else self.config.train.dropout  # theirs is counted by themselves
         training = training_on(
             self.dev,
             dropout,
             checkpointing=machine.checkpointing,
             accumulating=micro < self.blocks.size // self.ranks.size,
         )
+        if self.adapters:
+            weights = sum(weight.numel() for weight in self.learned.parameters())
+            training = dataclasses.replace(training, adapters=weights, adapter_values=self.adapters.values_per_layer)
         return training_bytes(self.model, micro, self.length, training, dropout)
 
     def memory_report(self) -> str:
