@@ -60,6 +60,7 @@ class TrainConfig:
     weight_decay: float = setting(minimum=0.0, maximum=1.0)
     clip: float = setting(minimum=1e-6)
     evaluations: int = setting(minimum=1)
+    patience: int = setting(minimum=0)
     seed: int = setting(minimum=0)
 
 

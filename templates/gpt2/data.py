@@ -1,4 +1,4 @@
-"""From text to batches: read documents, hold some of the text out, turn it into tokens and cut those into blocks."""
+"""From text to batches: read documents, turn them into tokens and cut those into blocks."""
 
 from __future__ import annotations
 
@@ -61,25 +61,6 @@ def python_documentation() -> list[str]:
 
 def _is_prose(line: str) -> bool:
     return len(line.split()) > 5 and line[0].isalpha() and line[-1] in ".:?!)" and "::=" not in line
-
-
-def split_tail(documents: Sequence[str], share: float) -> tuple[list[str], list[str]]:
-    """(training, held out): the last `share` of the characters is held out, cut between paragraphs where it can be.
-
-    The tail and not random pieces: neighbouring pieces of a text resemble each other, so they would flatter the model.
-    """
-    room = round(sum(map(len, documents)) * (1 - share))
-    training, held_out = [], []
-    for document in documents:
-        cut = min(room, len(document))
-        if 0 < cut < len(document):
-            ends = (document.rfind(mark, 0, cut) + len(mark) for mark in ("\n\n", "\n", " ") if mark in document[:cut])
-            cut = next(ends, cut)
-        training.append(document[:cut])
-        held_out.append(document[cut:])
-        room -= len(document)
-        room = max(room, 0)
-    return [text for text in training if text.strip()], [text for text in held_out if text.strip()]
 
 
 def encode(tokenizer: Any, documents: Sequence[str]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -54,6 +55,37 @@ def validation_loss(model: Any, blocks: Tensor, dev: Device, size: int, ranks: R
             total += language_loss(model, part.to(dev.device)).item() * len(part)
     model.train()
     return ranks.total(total)[0] / len(blocks)
+
+
+@dataclass
+class Judgement:
+    """How a run does on the held-out text: its best loss, at which step, and for how many judgements it has not fallen.
+
+    `before` is the loss of the model that fine-tuning began with.
+    """
+
+    best: float = math.inf
+    step: int = 0
+    waited: int = 0
+    before: float | None = None
+
+    def add(self, loss: float, step: int, *, due: bool) -> bool:
+        """Whether `loss` is the best yet. `due` is False for a judgement out of turn, which shortens no patience."""
+        if loss < self.best:
+            self.best, self.step, self.waited = loss, step, 0
+            return True
+        self.waited += due
+        return False
+
+    def outcome(self) -> str:
+        """What the training came to, in a line or two."""
+        text = f"best validation loss {self.best:.4f} (perplexity {math.exp(self.best):.1f}) at step {self.step}"
+        if self.before is None:
+            return text
+        text += f"; before fine-tuning {self.before:.4f} ({math.exp(self.before):.1f})"
+        if self.best < self.before:
+            return text
+        return f"{text}\nno step was better than the beginning: take a smaller learning rate, or more text"
 
 
 def set_dropout(model: nn.Module, share: float) -> None:

@@ -12,6 +12,10 @@ import os
 import tempfile
 from pathlib import Path
 
+from settings import UserError, main_guard  # isort: skip (before torch: see there)
+
+import torch
+
 from checkpoints import read_checkpoint
 from config import Config, read_config
 from distributed import ALONE, Ranks, restarted, together
@@ -20,7 +24,6 @@ from find_lr import sweep
 from folders import RUNS, SCRATCH
 from models import HubUnreachable, load_pretrained
 from runtime import StopRequest, set_threads
-from settings import UserError, main_guard
 from trainer import Run
 
 FIRST_RUN_SECONDS = 180.0  # somebody who asked for a text is waiting
@@ -97,13 +100,35 @@ def resume(config: Config, run_name: str | None, ranks: Ranks = ALONE) -> Run:
     return Run(config, recipe, last.parent, start, origin=origin, resume=True, ranks=ranks)
 
 
+def describe(run: Run) -> str:
+    """What is about to be trained, in a few lines."""
+    weights, learning = (sum(weight.numel() for weight in part.parameters()) for part in (run.model, run.learned))
+    share = f", of which {learning:,} learn ({learning / weights:.2%})" if run.adapters else ""
+    lines = [
+        f"data: {len(run.blocks.tokens):,} tokens to learn from, {run.validation.numel():,} to judge by; "
+        f"{run.split.how}; "
+        f"{len(run.tokenizer):,} different tokens",
+        f"model: GPT-2 with {weights:,} weights{share} on {run.dev.device.type} in {run.dev.precision}, "
+        f"{torch.get_num_threads()} thread(s)",
+        f"steps: {run.step} done of {run.recipe.steps}, {run.blocks.size} blocks of {run.length} tokens each, "
+        f"{run.micro_batch} at a time",
+    ]
+    lines += [f"note: {note}" for note in (*run.split.notes, run.dev.note) if note]
+    return "\n".join(lines)
+
+
 def train_until_stopped(run: Run, seconds: float | None = None) -> bool:
     """Train, and True when it was not cut short by Ctrl-C; everything is saved either way."""
-    print(run.describe(), flush=True)
+    print(describe(run), flush=True)
     with StopRequest() as request:
         interrupted = run.train(lambda: request.requested, seconds)
     print(run.memory_report())
-    if run.step < run.recipe.steps:
+    if run.patience_is_over:
+        print(
+            f"\nstopped early at step {run.step} of {run.recipe.steps}: the validation loss has not fallen for "
+            f"{run.judged.waited} judgements (train.patience)"
+        )
+    elif run.step < run.recipe.steps:
         print(f"\nstopped and saved at step {run.step} of {run.recipe.steps}")
         print(f"go on with: python train.py --resume --name {run.folder.name}")
     return not interrupted
@@ -189,7 +214,8 @@ def main() -> int:
     if not done or not ranks.first:
         return 0 if done else 130
     folder = run.folder
-    print(f"\nbest validation loss {run.best:.4f}   curves: {folder / 'curves.png'}   model: {folder / 'model'}")
+    print(f"\n{run.judged.outcome()}")
+    print(f"curves: {folder / 'curves.png'}   model: {folder / 'model'}")
     print(f'write with it: python generate.py --model {folder / "model"} "{run.opening}"')
     return 0
 

@@ -14,22 +14,31 @@ from torch import Tensor, nn
 
 from checkpoints import load_checkpoint, replace_folder, save_checkpoint
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
-from data import Blocks, encode, read_documents, split_tail, validation_blocks
+from data import Blocks, encode, read_documents, validation_blocks
 from distributed import ALONE, Ranks
 from engine_hf import HfEngine, hf_text
 from engines import Writer
 from folders import RUNS
 from generate import continue_prompts
-from learning import language_loss, learning_rate_at, make_optimizer, set_dropout, training_bytes, validation_loss
+from learning import (
+    Judgement,
+    language_loss,
+    learning_rate_at,
+    make_optimizer,
+    set_dropout,
+    training_bytes,
+    validation_loss,
+)
 from lora import Adapters
 from models import new_model, save_pretrained, train_tokenizer
 from peak import PeakMemory, return_blocks_at_once, training_on
 from probe import settle
 from runtime import Metrics, Progress, autocast, fit_micro_batch, scaler_for, seed_everything
 from settings import UserError
+from split import hold_out
 
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step
-VALIDATION_BLOCKS = 200  # enough to steer by
+VALIDATION_BLOCKS = 200  # enough to steer by, and at most as many as 8 updates see: judging shall not take all the time
 SAMPLE_TOKENS = 40
 
 
@@ -55,7 +64,8 @@ class Run:
         self.config, self.recipe, self.folder, self.origin, self.ranks = config, recipe, folder, origin, ranks
         seed_everything(config.train.seed)
         documents = read_documents(config.data.path)
-        training, held_out = split_tail(documents, config.data.validation_share)
+        self.split = hold_out(documents, config.data.validation_share, config.train.seed)
+        training, held_out = self.split.training, self.split.held_out
         if not training or not held_out:
             raise UserError("the text is too short to hold a part of it out; bring more of it")
         if start is None:
@@ -64,7 +74,7 @@ class Run:
         self.model, self.tokenizer = start
         self._prepare_model(config.train)
         self._prepare_data(training, held_out)
-        self.step, self.best = 0, math.inf
+        self.step, self.judged = 0, Judgement()
         if resume:
             self._resume()
         facts = self.description | {"step": self.step, "precision": self.dev.precision}
@@ -104,7 +114,7 @@ class Run:
             raise UserError(f"the text is too short: {len(tokens)} tokens to learn from, {len(kept)} held out")
         effective = train.batch_size * train.grad_accumulation
         self.blocks = Blocks(tokens, self.length, effective, train.seed, self.ranks)
-        self.validation = validation_blocks(kept, self.length, VALIDATION_BLOCKS)
+        self.validation = validation_blocks(kept, self.length, min(VALIDATION_BLOCKS, 8 * effective))
         self.opening = " ".join(held_out[0].split()[:5])
         share = self.ranks.share_of(effective, "blocks")
         fitting = fit_micro_batch(share, train.batch_size, self.training_bytes, self.dev, self.ranks.on_this_machine)
@@ -157,7 +167,7 @@ class Run:
 
     def _resume(self) -> None:
         self.step, extra = load_checkpoint(self.folder / "last", model=self.learned, **self.state)
-        self.best = extra["best"]
+        self.judged = Judgement(**extra["judged"])
         changed = [key for key, value in self.description.items() if extra[key] != value]
         if changed:
             raise UserError(f"{changed[0]} has changed since {self.folder} was begun; leave --resume out")
@@ -183,16 +193,28 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)  # gradients add up until they are cleared
         return total
 
-    def train(self, stop: Callable[[], bool], seconds: float | None = None) -> bool:
-        """Update until the recipe's last step, until `stop()` or for `seconds`; runs/NAME/last then holds the end.
+    @property
+    def best(self) -> float:
+        """The best validation loss yet."""
+        return self.judged.best
 
-        Returns whether `stop()` ended it, in this or another process.
+    @property
+    def patience_is_over(self) -> bool:
+        """Whether the validation loss has not fallen for so long that going on is no use."""
+        return 0 < self.config.train.patience <= self.judged.waited
+
+    def train(self, stop: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Update until the recipe's last step, until `stop()`, for `seconds` or until patience is over.
+
+        runs/NAME/last then holds the end, runs/NAME/model the best. Returns whether `stop()` ended it, here or in
+        another process.
         """
         steps, begun, ranks, interrupted = self.recipe.steps, time.monotonic(), self.ranks, False
-        every = -(-steps // self.config.train.evaluations)
         progress, tokens = Progress(steps, start=self.step, quiet=not ranks.first), 0
+        if self.step == 0 and self.method != "scratch":
+            progress.say(self.evaluate())
         self.model.train()
-        while self.step < steps:
+        while self.step < steps and not self.patience_is_over:
             batch = self.blocks.batch(self.step)
             ranks.reseed(self.config.train.seed, self.step)
             loss = self.update(batch)
@@ -206,7 +228,7 @@ class Run:
                 self.metrics.write(step=self.step, train_loss=mean)
                 progress.update(self.step, mean, tokens, seconds_left=left)
                 tokens = 0
-            if self.step % every == 0 or ending:
+            if self.due or ending:
                 self.memory.stop()
                 if not interrupted or self.best == math.inf:  # Ctrl-C: somebody wants to go, but not empty-handed
                     progress.say(self.evaluate())
@@ -215,14 +237,20 @@ class Run:
                 break
         return interrupted
 
+    @property
+    def due(self) -> bool:
+        """Whether the run is judged at this step."""
+        return self.step % -(-self.recipe.steps // self.config.train.evaluations) == 0
+
     def evaluate(self) -> str:
         """Judge the model on the held-out text, keep it if it is the best yet, redraw the curves; returns a report."""
         ranks = self.ranks.judging
         loss = validation_loss(self.model, self.validation, self.dev, self.micro_batch, ranks)
         self.metrics.write(step=self.step, validation_loss=loss, score=math.exp(loss))
         self.metrics.plot(self.folder / "curves.png", score="perplexity")
-        if loss < self.best:
-            self.best = loss
+        if self.step == 0:
+            self.judged.before = loss
+        elif self.judged.add(loss, self.step, due=self.due):
             self.keep()
         text = "\n".join(f"  | {line}" for line in self.sample().splitlines()) if ranks.first else ""
         return f"step {self.step}: validation loss {loss:.4f}, perplexity {math.exp(loss):.1f}\n{text}"
@@ -255,23 +283,7 @@ class Run:
             self.folder / "last",
             model=self.learned,
             step=self.step,
-            extra=self.description | {"best": self.best, "origin": self.origin},
+            extra=self.description | {"judged": dataclasses.asdict(self.judged), "origin": self.origin},
             also=None if self.adapters else lambda folder: save_pretrained(folder, self.model, self.tokenizer),
             **self.state,
         )
-
-    def describe(self) -> str:
-        """What is about to be trained, in a few lines."""
-        weights, learning = (sum(weight.numel() for weight in part.parameters()) for part in (self.model, self.learned))
-        share = f", of which {learning:,} learn ({learning / weights:.2%})" if self.adapters else ""
-        lines = [
-            f"data: {len(self.blocks.tokens):,} tokens to learn from, {self.validation.numel():,} held out; "
-            f"{len(self.tokenizer):,} different tokens",
-            f"model: GPT-2 with {weights:,} weights{share} on {self.dev.device.type} in {self.dev.precision}, "
-            f"{torch.get_num_threads()} thread(s)",
-            f"steps: {self.step} done of {self.recipe.steps}, {self.blocks.size} blocks of {self.length} tokens each, "
-            f"{self.micro_batch} at a time",
-        ]
-        if self.dev.note:
-            lines.append(f"note: {self.dev.note}")
-        return "\n".join(lines)

@@ -98,6 +98,18 @@ def test_accumulating_keeps_the_gradients_beside_the_activations() -> None:
     assert several.total - alone.total >= 4 * GPT2.parameters
 
 
+def test_adapters_alone_have_gradients_and_moments() -> None:
+    shape, adapters = Shape(768, 0, 12, 3072, 50257, 128, heads=12), 2_359_296
+    full, lora = shape.step(8, Training()), shape.step(8, Training(adapters=adapters, adapter_values=64))
+    assert (lora.weights, lora.optimizer) == (full.weights + 4 * adapters, 8 * adapters)
+    assert lora.activations == full.activations + 8 * 128 * 12 * 64 * 4
+    one, parts = (
+        shape.step(1, Training(adapters=adapters)),
+        shape.step(1, Training(adapters=adapters, accumulating=True)),
+    )
+    assert parts.gradients == 4 * adapters >= one.gradients
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process its peak")
 @pytest.mark.parametrize("row", [0, 4, 7, 10])

@@ -141,6 +141,7 @@ def config(options: GenerateConfig, tmp_path_factory: pytest.TempPathFactory) ->
             weight_decay=0.1,
             clip=1.0,
             evaluations=2,
+            patience=0,
             seed=1,
         ),
         generate=options,

@@ -6,36 +6,18 @@ from typing import Any
 import pytest
 import torch
 
-from data import Blocks, encode, python_documentation, read_documents, split_tail, validation_blocks
+from data import Blocks, encode, python_documentation, read_documents, validation_blocks
 from settings import UserError
-
-
-def test_the_end_of_the_text_is_held_out_and_nothing_is_lost() -> None:
-    text = "\n\n".join(f"Paragraph number {number} of a text." for number in range(100))
-    training, held_out = split_tail([text], 0.1)
-    assert training[0] + held_out[0] == text
-    assert len(held_out[0]) == pytest.approx(0.1 * len(text), rel=0.1)
-    assert held_out[0].startswith("Paragraph")  # cut between two paragraphs
-    assert not set(training[0].split("\n\n")) & set(held_out[0].split("\n\n"))
-
-
-def test_documents_are_cut_once() -> None:
-    documents = [f"document {number} " * 10 for number in range(10)]
-    training, held_out = split_tail(documents, 0.25)
-    assert "".join(training + held_out) == "".join(documents)
-    assert (len(training), len(held_out)) == (8, 3)
-
-
-def test_text_without_a_space_can_be_split_too() -> None:
-    training, held_out = split_tail(["x" * 90 + "y" * 10], 0.1)
-    assert (training, held_out) == (["x" * 90], ["y" * 10])
+from split import hold_out
 
 
 def test_pythons_documentation_is_prose_and_says_nothing_twice() -> None:
     documents = python_documentation()
-    training, held_out = split_tail(documents, 0.05)
+    parts = hold_out(documents, 0.05, seed=1)
     assert sum(map(len, documents)) > 150_000
-    learned, asked = ({line for text in part for line in text.split("\n\n")} for part in (training, held_out))
+    learned, asked = (
+        {line for text in part for line in text.split("\n\n")} for part in (parts.training, parts.held_out)
+    )
     assert asked
     assert not learned & asked
 

@@ -16,7 +16,7 @@ from engines import open_writer, writer_from
 from findings import FILE, WIDTHS, Findings, keep
 from folders import RUNS
 from generate import continue_prompts
-from learning import language_loss, learning_rate_at, make_optimizer, validation_loss
+from learning import Judgement, language_loss, learning_rate_at, make_optimizer, validation_loss
 from models import load_pretrained
 from settings import UserError
 from trainer import Run
@@ -117,7 +117,7 @@ def test_what_this_machine_measured_is_trained_with(begin: Begin, config: Config
     keep(Findings(figures, ""), RUNS / FILE)
     run = begin(settings=change(config, "machine", probe=True))
     assert run.dev.precision == "bf16"
-    assert "bf16 measured 3 x fp32 here" in run.describe()
+    assert "bf16 measured 3 x fp32 here" in train.describe(run)
     assert begin().dev.precision == "fp32"
 
 
@@ -159,6 +159,7 @@ def test_the_best_model_is_kept_not_the_last(begin: Begin, monkeypatch: pytest.M
     run = begin()
     losses = iter([2.0, 3.0])
     monkeypatch.setattr("trainer.validation_loss", lambda *_: next(losses))
+    run.step = 1
     run.evaluate()
     kept = {name: weight.clone() for name, weight in run.model.state_dict().items()}
     run.update(run.blocks.batch(0))
@@ -166,6 +167,44 @@ def test_the_best_model_is_kept_not_the_last(begin: Begin, monkeypatch: pytest.M
     loaded, _ = load_pretrained(str(run.folder / "model"))
     assert run.best == 2.0
     assert all(torch.equal(weight, kept[name]) for name, weight in loaded.state_dict().items())
+
+
+def test_training_stops_early_and_the_best_model_is_kept(
+    begin: Begin, config: Config, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = change(change(config, "train", evaluations=20, patience=3), "scratch", steps=40)
+    run = begin(settings=settings)
+    losses = iter([3.0, 2.0, 2.5, 1.9, 2.1, 2.1, 2.1, 1.0])
+    monkeypatch.setattr("trainer.validation_loss", lambda *_: next(losses))
+    run.train(never)
+    assert (run.step, run.judged.step, run.best) == (14, 8, 1.9)
+    resumed = train.resume(settings, "run")
+    resumed.train(never)
+    assert resumed.step == 14  # it has ended
+    patient = train.resume(change(settings, "train", patience=4), "run")
+    patient.train(lambda: patient.step == 16)
+    assert (patient.step, patient.best, patient.judged.waited) == (16, 1.9, 3)  # stopped by hand: not judged
+
+
+def test_fine_tuning_is_judged_before_it_begins(folder: Path, config: Config, change: Change) -> None:
+    run = train.begin(change(config, "finetune", steps=30, learning_rate=0.01), str(folder), None)
+    expected = validation_loss(load_pretrained(str(folder))[0], run.validation, run.dev, 8)
+    run.train(never)
+    assert run.judged.before == pytest.approx(expected, rel=1e-5)
+    assert run.metrics.rows()[0]["validation_loss"] == run.judged.before
+    assert f"before fine-tuning {run.judged.before:.4f} ({math.exp(run.judged.before):.1f})" in run.judged.outcome()
+    assert run.best < run.judged.before
+    assert run.judged.step > 0
+
+
+def test_no_progress_is_said() -> None:
+    judged = Judgement(before=2.0)
+    judged.add(2.5, 10, due=True)
+    assert "no step was better than the beginning" in judged.outcome()
+    assert not judged.add(2.6, 15, due=False)
+    assert judged.waited == 0  # out of turn
+    assert not judged.add(2.6, 20, due=True)
+    assert judged.waited == 1
 
 
 def test_metrics_and_curves_are_written(trained: Run) -> None:
