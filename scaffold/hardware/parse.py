@@ -48,6 +48,8 @@ def shown_name(text: str | None) -> str | None:
     name = (text or "").strip("\0\n\t ")
     if not 0 < len(name) <= 120 or not name.isprintable() or "\ufffd" in name or name.startswith("["):
         return None
+    if re.fullmatch(r"[-+]?[\d.,]+ ?[A-Za-z%]{0,3}", name):  # a quantity that slipped into the wrong place
+        return None
     looks_like_one = re.search(r"[A-Z]", name) and re.search(r"[A-Za-z]{3}", name)
     return name if looks_like_one and name.upper() not in _NO_NAMES else None
 
