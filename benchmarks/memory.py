@@ -17,6 +17,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +98,31 @@ def run_child(row: tuple[Any, ...], *, exact: bool) -> int:
 def measure(row: list[Any]) -> None:
     """Train a tiny model once, then the configured one for some updates, and print the bytes between the peaks."""
     name = row[0]
-    sys.path[:0] = [str(ROOT / "templates" / name), str(ROOT / "templates" / "_shared")]
+    with tempfile.TemporaryDirectory() as folder:
+        measure_in(generated(name, Path(folder) / name), row)
+
+
+def generated(name: str, project: Path) -> Path:
+    """A fresh project of the starter."""
+    sys.path.insert(0, str(ROOT))
+    from scaffold.hardware.targets import load
+    from scaffold.projects.create import Choices, create
+    from scaffold.projects.template import load_template
+
+    create(load_template(name), project, load("cpu-8gb"), [], Choices(target="cpu-8gb", git=False))
+    return project
+
+
+def measure_in(project: Path, row: list[Any]) -> None:
+    """As `measure`, with the code of a generated project."""
+    sys.path.insert(0, str(project))
+    os.chdir(project)
     if row[9]:
         from peak import return_blocks_at_once
 
         return_blocks_at_once()  # as the starters do with checkpointing
-    trained = {"transformer": train_transformer, "gpt2": train_gpt2}[name]
-    tiny = [name, 16, 2, 2, 300, 8, 2, *row[7:10], 1]
+    trained = {"transformer": train_transformer, "gpt2": train_gpt2}[row[0]]
+    tiny = [row[0], 16, 2, 2, 300, 8, 2, *row[7:10], 1]
     trained(tiny, 1)
     gc.collect()
     before = status("VmRSS")
@@ -121,35 +141,26 @@ def train_transformer(row: list[Any], updates: int) -> None:
     """Updates of the `transformer` starter's own trainer with batches of the full length."""
     import torch
 
-    from config import Config, DataConfig, MachineConfig, ModelConfig, TrainConfig
+    from config import read_config
     from learning import Trainer
     from model import Translator
     from runtime import Device
 
     _, width, heads, layers, vocabulary, length, batch, dropout, precision, checkpointing, parts = row
-    shape = ModelConfig(
-        d_model=width, heads=heads, encoder_layers=layers // 2, decoder_layers=layers - layers // 2,
-        feedforward=4 * width, dropout=dropout, max_length=length, norm_first=True, positions="sinusoidal",
-        tied_head=True,
+    config = read_config(Path("config.toml"))
+    shape = replace(
+        config.model, d_model=width, heads=heads, encoder_layers=layers // 2, decoder_layers=layers - layers // 2,
+        feedforward=4 * width, dropout=dropout, max_length=length,
     )  # fmt: skip
-    train = TrainConfig(
-        steps=10, batch_size=batch, grad_accumulation=parts, learning_rate=1e-3, warmup_share=0.1, weight_decay=0.01,
-        clip=1.0, label_smoothing=0.0, evaluate_every=10, metric="exact", seed=0,
-    )  # fmt: skip
-    machine = MachineConfig(
-        device="cpu", precision=precision, tf32=False, compile=False, checkpointing=checkpointing, threads=1,
-        workers=0, pin_memory=False, strategy="none", probe=False,
-    )  # fmt: skip
-    data = DataConfig(
-        file="", tokenizer="character", lowercase=True, vocabulary_size=vocabulary, validation_share=0.1,
-        heldout_share=0.1,
-    )  # fmt: skip
+    train = replace(config.train, batch_size=batch, grad_accumulation=parts)
+    machine = replace(config.machine, precision=precision, checkpointing=checkpointing)
+    config = replace(config, model=shape, train=train, machine=machine)
     model = Translator(shape, vocabulary).train()
     if checkpointing:
         model.recompute_activations()
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     device = Device(torch.device("cpu"), precision, dtype, None)
-    trainer = Trainer(model, Config(data=data, model=shape, train=train, machine=machine), device, batch)
+    trainer = Trainer(model, config, device, batch)
     source = torch.randint(4, vocabulary, (batch * parts, length))
     target = torch.randint(4, vocabulary, (batch * parts, length + 1))
     for _ in range(updates):
@@ -170,13 +181,15 @@ def train_gpt2(row: list[Any], updates: int) -> None:
     """Updates of the `gpt2` starter's own model, loss and optimizer, in the order of its trainer."""
     import torch
 
-    from config import ScratchConfig
+    from config import read_config
     from learning import language_loss, make_optimizer, set_dropout
     from models import new_model
     from runtime import Device, autocast
 
     _, width, heads, layers, vocabulary, length, batch, dropout, precision, checkpointing, parts = row
-    shape = ScratchConfig(layers, heads, width, vocabulary, 10, 1e-3)
+    shape = replace(
+        read_config(Path("config.toml")).scratch, n_layer=layers, n_head=heads, n_embd=width, vocab_size=vocabulary
+    )
     model = new_model(shape, length, Vocabulary(vocabulary)).train()
     set_dropout(model, dropout)
     if checkpointing:
