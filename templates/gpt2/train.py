@@ -146,11 +146,11 @@ def find_learning_rate(config: Config, model: str | None) -> str:
     """Try learning rates on the model and the text; returns what came of it. Nothing is kept."""
     with tempfile.TemporaryDirectory() as folder:
         run = begin(config, model, None, folder=Path(folder))
-    print(run.describe(), flush=True)
+    print(describe(run), flush=True)
     numbers = itertools.count()
     run.model.train()
     found = sweep(run.learned, run.optimizer, run.state, lambda: run.update(run.blocks.batch(next(numbers))).item())
-    key = f"{'scratch' if run.method == 'scratch' else 'finetune'}.learning_rate"
+    key = f"{'finetune' if run.method == 'full' else run.method}.learning_rate"
     return learning_rate_report(found, key, run.recipe.learning_rate, RUNS / "find-lr.png")
 
 
