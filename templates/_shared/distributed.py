@@ -146,6 +146,14 @@ class Ranks:
 
         shard(model, layers, methods, device)
 
+    def gathered(self, model: Module) -> contextlib.AbstractContextManager[None]:
+        """With fsdp, the block finds all layers' weights together, also those of layers that are not called as such."""
+        if self.strategy != "fsdp":
+            return contextlib.nullcontext()
+        from sharding import gathered
+
+        return gathered(model)
+
     def wrap(self, model: Module) -> Module:
         """What to call instead of the model, so that all processes' gradients become one."""
         if self.strategy != "ddp":

@@ -169,7 +169,8 @@ class Run:
         ranks = self.ranks.judging
         loss = validation_loss(model, self.validation_data, self.dev, ranks)
         sources = ranks.part([source for source, _ in self.split.validation])
-        predictions = ranks.whole(translate(model, self.vocabulary, sources, self.dev))
+        with self.ranks.gathered(model):
+            predictions = ranks.whole(translate(model, self.vocabulary, sources, self.dev))
         result = score(metric, predictions, [target for _, target in self.split.validation])
         self.metrics.write(step=self.step, validation_loss=loss, score=result)
         self.metrics.plot(self.folder / "curves.png", score=METRIC_NAMES[metric])
