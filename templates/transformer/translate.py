@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from config import read_config
+from data import Vocabulary
 from evaluate import load_translator, translate
 from runtime import choose_device, set_threads
 from settings import main_guard
+
+Answer = Callable[[list[str]], list[str]]
+
+
+def load_torch(config_path: Path, checkpoint: Path) -> tuple[Vocabulary, Answer]:
+    """The trained model: its vocabulary, and a function from sentences to their translations."""
+    config = read_config(config_path)
+    set_threads(config.machine.threads)
+    dev = choose_device(config.machine.device, config.machine.precision, tf32=config.machine.tf32)
+    model, vocabulary = load_translator(checkpoint, dev)
+    return vocabulary, lambda sentences: translate(model, vocabulary, sentences, dev)
+
+
+def load_onnx() -> tuple[Vocabulary, Answer]:
+    """The same of the exported model."""
+    import export
+
+    translator = export.OnnxTranslator(export.FOLDER)
+    return translator.vocabulary, translator.translate
 
 
 def main() -> None:
@@ -20,11 +41,9 @@ def main() -> None:
     parser.add_argument("--file", type=Path, help="translate each line of this file")
     parser.add_argument("--config", type=Path, default=Path("config.toml"))
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/best"))
+    parser.add_argument("--onnx", action="store_true", help="use the model that export.py wrote")
     options = parser.parse_args()
-    config = read_config(options.config)
-    set_threads(config.machine.threads)
-    dev = choose_device(config.machine.device, config.machine.precision, tf32=config.machine.tf32)
-    model, vocabulary = load_translator(options.checkpoint, dev)
+    vocabulary, answers_to = load_onnx() if options.onnx else load_torch(options.config, options.checkpoint)
     sentences = options.sentence
     if options.file:
         sentences = options.file.read_text(encoding="utf-8-sig").splitlines()
@@ -33,7 +52,7 @@ def main() -> None:
             print("one sentence per line, then Ctrl-D (Windows: Ctrl-Z and Enter)", file=sys.stderr)
         sentences = sys.stdin.read().splitlines()
     sentences = [sentence for sentence in sentences if sentence.strip()]
-    for sentence, answer in zip(sentences, translate(model, vocabulary, sentences, dev), strict=True):
+    for sentence, answer in zip(sentences, answers_to(sentences), strict=True):
         print(answer)
         unseen = vocabulary.unknown(sentence)
         if unseen:
