@@ -9,7 +9,9 @@ Shapes: B sentences, S source symbols, T symbols written so far, N decoder layer
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -70,6 +72,22 @@ def _write_layer(
 
 def greedy(model: Translator, source: Tensor) -> Tensor:
     """[B, S] -> [B, <= max_length] predictions: always the likeliest next symbol, until each sentence has ended."""
+    with _whole(model.transformer.decoder.layers):
+        return _greedy(model, source)
+
+
+@contextlib.contextmanager
+def _whole(layers: Iterable[Any]) -> Iterator[None]:
+    """With fsdp a process holds parts of the weights, and `write` reads them past their layer: bring them together."""
+    sharded = [layer for layer in layers if hasattr(layer, "unshard")]
+    for layer in sharded:
+        layer.unshard()
+    yield
+    for layer in sharded:
+        layer.reshard()
+
+
+def _greedy(model: Translator, source: Tensor) -> Tensor:
     across = read(model, source)
     own = (across[0][:, :, :, :0], across[1][:, :, :, :0])
     symbols = torch.full((len(source),), BOS, device=source.device)
