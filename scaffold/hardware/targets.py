@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from scaffold.errors import UsageError
@@ -46,10 +47,13 @@ def place(name: str) -> tuple[str | None, str]:
     cloud = _PLACES.get(before.strip().lower())
     if colon and cloud:
         return cloud, rest
-    wanted = _normal(name)
-    tables = table("instances").items()
-    owner = next((owner for owner, rows in tables if any(_normal(row) == wanted for row in rows)), None)
+    owner = _owners().get(_normal(name))
     return (_PLACES[owner] if owner else None), name
+
+
+@cache
+def _owners() -> dict[str, str]:
+    return {_normal(name): owner for owner, rows in table("instances").items() for name in rows}
 
 
 def counts(name: str) -> dict[str, set[int]]:

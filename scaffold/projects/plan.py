@@ -13,6 +13,7 @@ from scaffold.errors import ScaffoldError
 from scaffold.hardware.machine import Accelerator, Machine
 from scaffold.hardware.torch_build import TorchBuild, choose, served
 from scaffold.projects.checks import DEVICES, Checks, check_device
+from scaffold.projects.cloud import check_parts, check_place, in_parts
 from scaffold.projects.options import check_heads, check_options
 from scaffold.projects.ranks import Ranks, choose_ranks, cores_of, distributes, launch_command, room_for
 from scaffold.projects.shapes import width_of
@@ -34,6 +35,7 @@ class Plan:
         explanation: the arithmetic behind `estimated_bytes`: part, bytes, how they come about.
         nodes: machines that train together, each like this one.
         launch: what starts the training; on several nodes each has its own number for RANK, and HEAD is the first.
+        machine: what it is for. Two plans are equal whatever is free on it at the moment.
     """
 
     template: str
@@ -47,6 +49,7 @@ class Plan:
     explanation: tuple[tuple[str, int, str], ...] = ()
     nodes: int = 1
     launch: str | None = None
+    machine: Machine = field(default=Machine(), compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The `plan` document of the JSON contract."""
@@ -103,6 +106,7 @@ def make_plan(
         UsageError: for an unknown setting, a value that does not fit, or processes that can't share the work.
         ScaffoldError: if no build of torch works on the machine and the template needs one.
     """
+    check_place(target, machine)
     torch = choose(machine)
     if template.torch and torch.build == "none":
         raise ScaffoldError(
@@ -124,6 +128,9 @@ def make_plan(
         tuning = solver.pretrained(dimensions, checkpointing=draft.settings["checkpointing"])
         explanation = (*explanation, tuning.row)
         notes = (*notes, tuning.note) if tuning.note else notes
+    check_parts(target, draft.settings, nodes)
+    if in_parts(draft.settings, nodes):
+        notes = ("each node writes its part of a checkpoint: runs/ must lie where all nodes see it", *notes)
     if ranks and ranks.note:
         notes = (ranks.note, *notes)
     return Plan(
@@ -139,6 +146,7 @@ def make_plan(
         explanation=explanation,
         nodes=nodes,
         launch=launch_command(template, nodes, ranks.per_node if ranks else 1),
+        machine=machine,
     )
 
 

@@ -24,6 +24,7 @@ def provenance(
         "template": template.name,
         "template_version": template.version,
         "target": plan.target,
+        "nodes": plan.nodes,
         "lang": language,
         "set": dict(sorted(chosen.items())),
         "files": {path: hashlib.sha256(content).hexdigest() for path, content in sorted(files.items())},

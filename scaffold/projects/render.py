@@ -15,12 +15,15 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from scaffold.errors import ScaffoldError
+from scaffold.projects.notebook import colab_gpu, to_notebook
 from scaffold.projects.plan import Plan
+from scaffold.projects.running import running
 from scaffold.projects.template import Template
 
 _SUFFIX = ".j2"
 _KOREAN_README = "README.ko.md.j2"
 _README = "README.md.j2"
+_HIDDEN = ("gitignore", "dockerignore", "skyignore", "devcontainer")  # they get a dot in front
 
 
 def render(
@@ -61,6 +64,7 @@ def render(
         "lang": language,
         "run": list(template.run),
         "venv_python": ".venv/bin/python",
+        **running(template, plan),
     }
     _check_plain(context)
     files = {}
@@ -72,7 +76,16 @@ def render(
             files[target] = _render(environment, path, context).encode()
         else:
             files[target] = source.read_bytes()
+    carried = {path: content for path, content in sorted(files.items()) if _travels(path)}
+    card = plan.machine.primary if plan.settings["device"] != "cpu" else None
+    for path in (path for path in files if path.endswith(".ipynb")):
+        files[path] = to_notebook(files[path].decode(), carried, gpu=colab_gpu(card.name) if card else None)
     return files
+
+
+def _travels(path: str) -> bool:
+    """Whether a notebook carries a file along: the code and what it reads."""
+    return "/" not in path and path.endswith((".py", ".toml", ".txt"))
 
 
 def _written(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +110,7 @@ def _free_slug(name: str, template: Template) -> str:
 
 def _environment(template: Template) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
-        loader=jinja2.FileSystemLoader([template.folder, template.folder.parent / "_shared"]),
+        loader=jinja2.FileSystemLoader([template.folder, template.folder.parent / "_shared", *template.group_folders]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -146,7 +159,8 @@ def _target(path: str, language: str) -> str | None:
     if name == _README and language == "ko":
         return None
     plain = path.removesuffix(_SUFFIX)
-    return plain.replace("gitignore", ".gitignore") if name == "gitignore.j2" else plain
+    first = plain.partition("/")[0]
+    return f".{plain}" if first in _HIDDEN else plain
 
 
 def _render(environment: ImmutableSandboxedEnvironment, path: str, context: dict[str, Any]) -> str:

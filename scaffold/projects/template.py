@@ -38,6 +38,7 @@ class Template:
         requires: what the generated project needs besides torch.
         extras: what only some parts of it need: name of the part → requirements.
         shared: files of `templates/_shared/` that the project gets as well.
+        groups: folders of `templates/_shared/groups/` whose content it gets: `container`, `cloud`.
         model: which memory formula the plan uses.
         presets: model sizes, smallest first.
         pretrained: the dimensions of the ready-made model that the starter fine-tunes, and its `name`; empty for none.
@@ -57,6 +58,7 @@ class Template:
     requires: tuple[str, ...]
     extras: dict[str, tuple[str, ...]]
     shared: tuple[str, ...]
+    groups: tuple[str, ...]
     model: Model
     presets: dict[str, dict[str, Any]]
     pretrained: dict[str, Any]
@@ -66,11 +68,17 @@ class Template:
     def sources(self) -> Iterator[tuple[str, Path]]:
         """The files that make a project: path in the project (still with `.j2`) and file, sorted by path."""
         found = {name: self.folder.parent / "_shared" / name for name in self.shared}
-        for path in self.folder.rglob("*"):
-            relative = path.relative_to(self.folder)
-            if path.is_file() and not any(part in _IGNORED for part in relative.parts):
-                found[relative.as_posix()] = path
+        for folder in (*self.group_folders, self.folder):
+            for path in folder.rglob("*"):
+                relative = path.relative_to(folder)
+                if path.is_file() and not any(part in _IGNORED for part in relative.parts):
+                    found[relative.as_posix()] = path
         yield from sorted(found.items())
+
+    @property
+    def group_folders(self) -> tuple[Path, ...]:
+        """Where the files of its groups lie."""
+        return tuple(self.folder.parent / "_shared" / "groups" / name for name in self.groups)
 
     def to_json(self) -> dict[str, Any]:
         """One row of the `templates` document."""
@@ -134,6 +142,7 @@ def _read(folder: Path) -> Template:
             requires=tuple(data["requires"]),
             extras={part: tuple(requirements) for part, requirements in data.get("extras", {}).items()},
             shared=tuple(data.get("shared", ())),
+            groups=tuple(data.get("groups", ())),
             model=data["model"],
             presets=data.get("presets", {}),
             pretrained=data.get("pretrained", {}),
