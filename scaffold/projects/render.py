@@ -43,8 +43,7 @@ def render(
     """
     environment = _environment(template)
     context = {
-        # As text it stands in Markdown, where two braces would read as a marker that was not rendered.
-        "project": {"name": name.replace("{{", "{ {").replace("{%", "{ %"), "slug": _free_slug(name, template)},
+        "project": {"name": name, "slug": _free_slug(name, template)},
         "template": {
             "name": template.name,
             "version": template.version,
@@ -116,9 +115,15 @@ def _environment(template: Template) -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # these are TOML and Markdown files, not web pages
+        finalize=_without_markers,
     )
     environment.filters["toml"] = toml_value
     return environment
+
+
+def _without_markers(value: Any) -> Any:
+    """Two braces from a user's text would read as a marker that was not rendered. TOML values have them escaped."""
+    return value.replace("{{", "{ {").replace("{%", "{ %") if isinstance(value, str) else value
 
 
 def toml_value(value: Any) -> str:
