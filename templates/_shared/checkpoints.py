@@ -34,6 +34,14 @@ def replace_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def mend(parent: Path) -> None:
+    """Give the folders in `parent` their names back that a program lost when it was killed while it replaced them."""
+    for old in parent.glob("*.old"):
+        with contextlib.suppress(OSError):  # another process was faster
+            if not old.with_suffix("").exists():
+                old.rename(old.with_suffix(""))
+
+
 def _existing(path: Path) -> Path:
     for folder in (path, path.with_name(path.name + ".old")):
         if (folder / "checkpoint.json").is_file():

@@ -140,11 +140,16 @@ class Metrics:
     The keys that `plot` knows are step, train_loss, validation_loss and score.
     """
 
-    def __init__(self, path: Path, *, resume: bool = False, quiet: bool = False) -> None:
+    def __init__(self, path: Path, *, resume: bool = False, step: int | None = None, quiet: bool = False) -> None:
+        """Begin the file, or with `resume` go on with it after `step`: what a killed run wrote later comes again."""
         self.path, self.quiet = path, quiet  # quiet: of several processes, only one writes
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not resume and not quiet:
-            path.write_text("", encoding="utf-8")
+        if quiet:
+            return
+        kept = [row for row in self._read() if step is None or row["step"] <= step] if resume else []
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        fresh.replace(path)
 
     def write(self, **values: float) -> None:
         """Append one row; it is on the disk when this returns."""
@@ -156,10 +161,16 @@ class Metrics:
     def rows(self) -> list[dict[str, float]]:
         """The rows in order of step. A step that was repeated after a resume counts once."""
         rows: dict[float, dict[str, float]] = {}
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for row in self._read():
             rows[row["step"]] = rows.get(row["step"], {}) | row
         return [rows[step] for step in sorted(rows)]
+
+    def _read(self) -> list[dict[str, float]]:
+        """Every whole line. The last one may be half, of a run that was killed while it wrote."""
+        rows: list[dict[str, float]] = []
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            rows.extend(map(json.loads, self.path.read_text(encoding="utf-8").splitlines()))
+        return rows
 
     def plot(self, png: Path, *, score: str, loss: str = "loss") -> None:
         """Draw training and validation loss and, where rows have one, the score called `score`."""

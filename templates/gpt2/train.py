@@ -16,7 +16,7 @@ from settings import UserError, main_guard  # isort: skip (before torch: see the
 
 import torch
 
-from checkpoints import read_checkpoint
+from checkpoints import mend, read_checkpoint
 from config import Config, read_config
 from distributed import ALONE, Ranks, restarted, together
 from find_lr import report as learning_rate_report
@@ -67,7 +67,7 @@ def free_folder(name: str, *, numbered: bool, anew: bool = False) -> Path:
     if Path(name).name != name:
         raise UserError(f"--name is the name of a folder in {RUNS}, not {name}")
     folder, number = RUNS / name, 1
-    while folder.exists() and not (anew and not any(folder.glob("last*/checkpoint.json"))):
+    while folder.exists() and not (anew and not (folder / "last" / "checkpoint.json").is_file()):
         if not numbered:
             raise UserError(f"{folder} is taken; go on with it by --resume, or choose another --name")
         number += 1
@@ -77,6 +77,8 @@ def free_folder(name: str, *, numbered: bool, anew: bool = False) -> Path:
 
 def newest(run_name: str | None, file: str) -> Path | None:
     """The newest of such files in the folder of that run, or else in those of all runs."""
+    for folder in RUNS.glob(run_name or "*"):
+        mend(folder)
     found = sorted(RUNS.glob(f"{run_name or '*'}/{file}"), key=lambda one: one.stat().st_mtime)
     return found[-1] if found else None
 
@@ -160,7 +162,7 @@ def choose_run(config: Config, options: argparse.Namespace, ranks: Ranks) -> Run
         return resume(config, options.name, ranks)
     auto = options.resume == "auto" or restarted()
     begun = ranks.from_first(lambda: newest(options.name, "metrics.jsonl")) if auto else None
-    if begun and any(begun.parent.glob("last*/checkpoint.json")):
+    if begun and (begun.parent / "last" / "checkpoint.json").is_file():
         return resume(config, begun.parent.name, ranks)
     return begin(config, options.model, options.name, ranks, anew=auto)
 

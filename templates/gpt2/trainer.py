@@ -79,7 +79,7 @@ class Run:
             self._resume()
         facts = self.description | {"step": self.step, "precision": self.dev.precision}
         ranks.agree(facts | dataclasses.asdict(config))
-        self.metrics = Metrics(folder / "metrics.jsonl", resume=resume, quiet=not ranks.first)
+        self.metrics = Metrics(folder / "metrics.jsonl", resume=resume, step=self.step, quiet=not ranks.first)
 
     def _prepare_model(self, train: TrainConfig) -> None:
         machine = self.config.machine
@@ -230,9 +230,11 @@ class Run:
                 tokens = 0
             if self.due or ending:
                 self.memory.stop()
-                if not interrupted or self.best == math.inf:  # Ctrl-C: somebody wants to go, but not empty-handed
+                if (
+                    self.due or not interrupted or self.best == math.inf
+                ):  # Ctrl-C: somebody wants to go, but not empty-handed
                     progress.say(self.evaluate())
-                self.save()
+                self.save()  # after judging: killed before, the run does both again
             if ending:
                 break
         return interrupted

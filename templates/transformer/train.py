@@ -16,7 +16,7 @@ from settings import UserError, main_guard  # isort: skip (before torch: see the
 
 import torch
 
-from checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
+from checkpoints import load_checkpoint, mend, read_checkpoint, save_checkpoint
 from config import Config, read_config
 from data import PAD, BucketSampler, Material, load_material, training_batches
 from distributed import ALONE, Ranks, restarted, set_aside, together
@@ -66,7 +66,7 @@ class Run:
             self._resume()
         facts = {"step": self.step, "vocabulary": len(self.vocabulary), "precision": self.dev.precision}
         ranks.agree(facts | dataclasses.asdict(config))
-        self.metrics = Metrics(folder / "metrics.jsonl", resume=resume, quiet=not ranks.first)
+        self.metrics = Metrics(folder / "metrics.jsonl", resume=resume, step=self.step, quiet=not ranks.first)
 
     def _trainer(self) -> Trainer:
         config, dev = self.config, self.dev
@@ -100,6 +100,7 @@ class Run:
         return self.memory.report(self.training_bytes(trainer.model, trainer.micro_batch, trainer.longest))
 
     def _resume(self) -> None:
+        mend(self.folder)
         _, extra = read_checkpoint(self.folder / "last")
         if extra != self.describe:
             raise UserError("the data or the [model] settings changed since the checkpoint; train without --resume")
@@ -133,11 +134,12 @@ class Run:
                 self.metrics.write(step=self.step, train_loss=mean)
                 progress.update(self.step, mean, seen, seconds_left=left)
                 symbols = 0
-            if self.step % config.evaluate_every == 0 or ending:
+            due = self.step % config.evaluate_every == 0
+            if due or ending:
                 self.memory.stop()
-                self.save("last")
-                if not interrupted or self.best[0] < 0:  # somebody who presses Ctrl-C wants to go, but not empty-handed
+                if due or not interrupted or self.best[0] < 0:  # Ctrl-C: somebody wants to go, but not empty-handed
                     progress.say(self.evaluate())
+                self.save("last")  # after judging: killed before, the run does both again
             if ending:
                 break
         return interrupted

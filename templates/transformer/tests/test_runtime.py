@@ -157,3 +157,14 @@ def test_a_step_that_was_repeated_counts_once(tmp_path: Path) -> None:
     again.write(step=2, score=50.0)
     assert again.rows() == [{"step": 1, "train_loss": 3.0}, {"step": 2, "train_loss": 1.0, "score": 50.0}]
     assert len([json.loads(line) for line in again.path.read_text(encoding="utf-8").splitlines()]) == 4
+
+
+def test_what_a_killed_run_wrote_after_its_checkpoint_is_dropped(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    for step in (1, 2, 3):
+        metrics.write(step=step, train_loss=1.0)
+    with metrics.path.open("a", encoding="utf-8") as file:
+        file.write('{"step": 4, "tra')
+    assert [row["step"] for row in metrics.rows()] == [1, 2, 3]
+    assert [row["step"] for row in Metrics(metrics.path, resume=True, step=2).rows()] == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]

@@ -80,22 +80,6 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(make_config: MakeConfi
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*grads, strict=True))
 
 
-def test_a_resumed_run_ends_bit_for_bit_like_one_that_was_never_stopped(
-    make_config: MakeConfig, tmp_path: Path
-) -> None:
-    config = make_config(model={"dropout": 0.2}, train={"steps": 24, "evaluate_every": 7})
-    whole = Run(config, tmp_path / "whole")
-    whole.train(never)
-    Run(config, tmp_path / "parts").train(stop_after(11))
-    torch.manual_seed(999)  # what happened in between must not matter
-    resumed = Run(config, tmp_path / "parts", resume=True)
-    assert resumed.step == 11
-    resumed.train(never)
-    assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(resumed), strict=True))
-    rows = {run: [row for row in run.metrics.rows() if "score" in row] for run in (whole, resumed)}
-    assert [row for row in rows[whole] if row["step"] > 11] == [row for row in rows[resumed] if row["step"] > 11]
-
-
 def test_what_this_machine_measured_is_trained_with(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
