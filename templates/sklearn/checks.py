@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from columns import Column
 from data import Dataset
+from words import say
 
 # A single column that goes this far of the way from guessing to perfect is suspicious.
 GIVES_AWAY = 0.97
@@ -39,12 +40,13 @@ def leaks(columns: list[Column], X: pd.DataFrame, y: np.ndarray, task: str, seed
         codes = feature if feature.dtype == float else pd.Series(feature.factorize(sort=True)[0], dtype=float)
         empty = feature.isna().to_numpy(dtype=float)
         if 0 < empty.mean() < 1 and alone(empty, y, task, seed) >= GIVES_AWAY:
-            found.append(f"whether {column.name} is empty tells the target: is it filled in afterwards?")
+            found.append(say("whether {name} is empty tells the target: is it filled in afterwards?", name=column.name))
         elif (skill := alone(codes.to_numpy(), y, task, seed)) >= GIVES_AWAY:
-            found.append(
-                f"{column.name} alone predicts the target ({skill:.0%} of the way from guessing to perfect): "
+            text = (
+                "{name} alone predicts the target ({skill:.0%} of the way from guessing to perfect): "
                 "if it is only known afterwards, or says the same in other words, put it into data.drop"
             )
+            found.append(say(text, name=column.name, skill=skill))
     return found
 
 
@@ -76,10 +78,11 @@ def belong_together(data: Dataset, columns: list[Column], X: pd.DataFrame) -> li
         distinct = X[column.features[0]].nunique()
         several = 10 <= distinct < len(X) * 0.9
         if several and column.looks_like_id:
-            found.append(
-                f"{column.name} looks like an identifier with several rows each ({distinct} values in {len(X)} rows): "
+            text = (
+                "{name} looks like an identifier with several rows each ({distinct} values in {rows} rows): "
                 "the test then asks about somebody the model knows; set data.group to it"
             )
+            found.append(say(text, name=column.name, distinct=distinct, rows=len(X)))
     return found
 
 
@@ -91,5 +94,6 @@ def imbalance(y: np.ndarray, classes: list[str]) -> list[str]:
     rare = np.flatnonzero(counts < RARE * len(y) / len(classes))
     if not len(rare):
         return []
-    shown = ", ".join(f"{classes[i]} {counts[i]} of {len(y)} ({counts[i] / len(y):.1%})" for i in rare[:5])
-    return [f"rare: {shown}{', ...' * (len(rare) > 5)}; look at the line of each class, not at accuracy alone"]
+    shown = ", ".join(f"{classes[i]} {counts[i]}/{len(y)} ({counts[i] / len(y):.1%})" for i in rare[:5])
+    shown += ", ..." * (len(rare) > 5)
+    return [say("rare: {classes}; look at the line of each class, not at accuracy alone", classes=shown)]

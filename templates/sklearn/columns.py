@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from words import say
+
 # A column is of a kind when this share of its known values can be read as that kind; the rest count as missing.
 ENOUGH = 0.8
 # A text column with more different values than this is target-encoded instead of one-hot encoded.
@@ -58,13 +60,13 @@ def describe(table: pd.DataFrame, drop: Iterable[str] = (), keep: Iterable[str] 
     drop, keep = set(drop), set(keep)
     for name in table:
         if name in drop:
-            notes.append(f"{name}: left out, as data.drop says")
+            notes.append(say("{name}: left out, as data.drop says", name=name))
             continue
         values = table[name]
         column, note = _kind(name, values)
         reason = _useless(name, values, column)
         if reason and (name not in keep or values.isna().all()):
-            notes.append(f"{name}: left out, {reason}")
+            notes.append(say("{name}: left out, {reason}", name=name, reason=reason))
             continue
         columns.append(column)
         if note:
@@ -148,10 +150,11 @@ def _kind(name: str, values: pd.Series) -> tuple[Column, str]:
         return Column(name, "boolean"), ""
     style = _date_style(known) if len(known) else None
     if style:
-        return Column(name, "date", style), f"read as dates written {style}"
+        return Column(name, "date", style), say("read as dates written {style}", style=style)
     distinct = known.nunique()
     if distinct > FEW_CATEGORIES:
-        return Column(name, "many"), f"{distinct} different texts, each replaced by the average target seen with it"
+        note = say("{count} different texts, each replaced by the average target seen with it", count=distinct)
+        return Column(name, "many"), note
     return Column(name, "category"), ""
 
 
@@ -161,11 +164,12 @@ def _number_note(known: pd.Series, style: str) -> str:
     unread = known[to_number(known, style).isna()]
     notes = []
     if len(unread):
-        notes.append(f"numbers, with {len(unread)} other values taken as missing (such as {unread.iloc[0]!r})")
+        text = "numbers, with {count} other values taken as missing (such as {value!r})"
+        notes.append(say(text, count=len(unread), value=unread.iloc[0]))
     if style == ",":
-        notes.append("numbers with a decimal comma")
+        notes.append(say("numbers with a decimal comma"))
     elif known.str.contains(",", regex=False).any():
-        notes.append("numbers with thousands separators")
+        notes.append(say("numbers with thousands separators"))
     return "; ".join(notes)
 
 
@@ -173,14 +177,14 @@ def _useless(name: str, values: pd.Series, column: Column) -> str:
     known = values.dropna()
     rows, distinct = len(known), known.nunique()
     if rows == 0:
-        return "it has no values"
+        return say("it has no values")
     if distinct == 1 and rows == len(values):
-        return f"every row has the same value ({known.iloc[0]})"
+        return say("every row has the same value ({value})", value=known.iloc[0])
     if column.kind in ("category", "many") and distinct > max(10, rows / 2):
-        return "it is free text or an identifier: most values occur only once"
+        return say("it is free text or an identifier: most values occur only once")
     if column.kind == "number" and distinct == rows >= 20:
         numbers = to_number(known, column.style).dropna()
         whole = (numbers % 1 == 0).all()
         if whole and (ID_NAME.search(name) or numbers.max() - numbers.min() < 1.5 * rows):
-            return "it numbers the rows: every value occurs once"
+            return say("it numbers the rows: every value occurs once")
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from settings import setting
+from words import LANGUAGES
 
 BUNDLED = ("breast_cancer", "wine", "digits", "iris", "diabetes")
 MODELS = ("auto", "logistic regression", "ridge regression", "SVM", "gradient boosting")
@@ -69,6 +70,13 @@ class MachineSettings:
 
 
 @dataclass(frozen=True)
+class ReportSettings:
+    """How results are shown."""
+
+    language: str = setting(choices=LANGUAGES)
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole of config.toml."""
 
@@ -76,3 +84,4 @@ class Config:
     model: ModelSettings
     train: TrainSettings
     machine: MachineSettings
+    report: ReportSettings

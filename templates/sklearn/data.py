@@ -17,6 +17,7 @@ from columns import as_text, number_style, to_number
 from config import Config, TrainSettings
 from settings import UserError
 from table import read_table
+from words import say
 
 # What scikit-learn only calls "target".
 BUNDLED_TARGETS = {
@@ -66,7 +67,8 @@ def load_data(config: Config, folder: Path) -> Dataset:
     else:
         target = table.columns[-1]
         if config.data.path:
-            notes.append(f"no target was given: taking the last column, {target}, of {', '.join(table.columns)}")
+            taken = "no target was given: taking the last column, {target}, of {columns}"
+            notes.append(say(taken, target=target, columns=", ".join(table.columns)))
     if config.data.group:
         check_names([config.data.group], table.columns, "data.group")
         if config.data.group == target:
@@ -98,11 +100,13 @@ def with_target(name: str, table: pd.DataFrame, target: str, config: Config, not
     if not known.any():
         raise UserError(f"the target {target} has no values")
     if not known.all():
-        notes = [*notes, f"{(~known).sum()} rows without a value of {target} left out"]
+        empty = say("{count} rows without a value of {target} left out", count=(~known).sum(), target=target)
+        notes = [*notes, empty]
     table = table[known]
     repeated = int(table.duplicated().sum())
     if repeated and config.data.path:
-        notes = [*notes, f"repeated rows: {repeated}; a copy on each side of the split flatters the result"]
+        text = "repeated rows: {count}; a copy on each side of the split flatters the result"
+        notes = [*notes, say(text, count=repeated)]
     values, features = table[target], table.drop(columns=target)
     group = config.data.group
     # A row without a group belongs to no other: its own number, below zero.
@@ -150,7 +154,8 @@ def usable_classes(labels: pd.Series, target: str, train: TrainSettings) -> tupl
     if len(frequent) < len(counts):
         rare = counts[counts < needed]
         shown = ", ".join(map(str, rare.index[:5])) + ", ..." * (len(rare) > 5)
-        notes.append(f"{rare.sum()} rows of classes with fewer than {needed} rows left out: {shown}")
+        text = "{count} rows of classes with fewer than {needed} rows left out: {classes}"
+        notes.append(say(text, count=rare.sum(), needed=needed, classes=shown))
     style = number_style(pd.Series(frequent.index, dtype=object))
     order = to_number(pd.Series(frequent.index, dtype=object), style).tolist() if style else frequent.index
     return labels.isin(frequent.index), [label for _, label in sorted(zip(order, frequent.index, strict=True))], notes
@@ -163,7 +168,8 @@ def usable_numbers(values: pd.Series, target: str, train: TrainSettings) -> tupl
         raise UserError(f"the target {target} is not a number (such as {values.iloc[0]!r}): regression is not possible")
     numbers = to_number(values, style)
     usable = numbers.notna()
-    notes = [] if usable.all() else [f"{(~usable).sum()} rows whose {target} is not a number left out"]
+    text = "{count} rows whose {target} is not a number left out"
+    notes = [] if usable.all() else [say(text, count=(~usable).sum(), target=target)]
     needed = max(10, math.ceil(2 * train.folds / (1 - train.test_share)))
     if usable.sum() < needed:
         raise UserError(f"{usable.sum()} rows are too few for {train.folds} folds and a test split: bring {needed}")

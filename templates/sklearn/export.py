@@ -29,9 +29,9 @@ import store
 from columns import convert
 from extras import need
 from model import MISSING_TEXT
-from report import shown
 from settings import UserError, main_guard
 from table import read_table
+from words import follow, say, shown
 
 HERE = Path(__file__).parent
 ONNX = "model.onnx"
@@ -266,18 +266,20 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     arguments = parser.parse_args(argv)
     for module in ("onnx", "onnxruntime"):
         need(module, "python export.py")
+    follow(folder / "config.toml")
     where = folder / "runs" / arguments.run if arguments.run else store.latest(folder / "runs")
     model, info, notes = store.load(where)
     for note in notes:
-        print(f"note: {note}")
+        print(say("note: {note}", note=note))
     content = to_onnx(model, info).SerializeToString()
     rows, _ = read_table(where / "test_rows.csv")
     apart = difference(content, model, convert(rows, info.columns))
     if not apart <= TOLERANCE:
         raise UserError(f"the ONNX model answers differently (by {apart:.2g}), so it was not kept")
     store.write_atomic(where / ONNX, lambda staged: staged.write_bytes(content))
-    print(f"{shown(where / ONNX)}: {len(content) / 1e3:.0f} kB, the same answers on {len(rows)} held-out rows")
-    print(f"  (largest difference {apart:.1g}); onnxruntime reads it from Python, C++, Java, C# or in a browser")
+    text = "{file}: {size:.0f} kB, the same answers on {rows} held-out rows (largest difference {apart:.1g})"
+    print(say(text, file=shown(where / ONNX), size=len(content) / 1e3, rows=len(rows), apart=apart))
+    print(say("onnxruntime reads it from Python, C++, Java, C# or in a browser."))
     return 0
 
 

@@ -22,6 +22,7 @@ from data import check_names
 from model import decide
 from settings import UserError, main_guard
 from table import read_table
+from words import follow, pad, say, shown
 
 HERE = Path(__file__).parent
 EXAMPLES = 8
@@ -57,26 +58,29 @@ def _peculiar(table: pd.DataFrame, features: pd.DataFrame, info: store.ModelInfo
         unread = table[column.name].notna() & features[column.features[0]].isna()
         if unread.any():
             shown = f"{unread.sum()} ({table.loc[unread, column.name].iloc[0]!r})"
-            notes.append(f"{column.name}: values that are no {column.kind} count as missing: {shown}")
+            text = "{name}: values that are no {kind} count as missing: {values}"
+            notes.append(say(text, name=column.name, kind=column.kind, values=shown))
     extra = [name for name in table if name not in {info.target, *(column.name for column in info.columns)}]
     if extra:
-        notes.append(f"columns that the model does not use: {', '.join(extra[:10])}{', ...' * (len(extra) > 10)}")
+        names = ", ".join(extra[:10]) + ", ..." * (len(extra) > 10)
+        notes.append(say("columns that the model does not use: {names}", names=names))
     return notes
 
 
 def show_examples(predictions: pd.DataFrame, truth: pd.Series) -> None:
     """Print predictions beside the true values."""
     second = "90 % range" if "low" in predictions else "probability"
+    outside, wrong = "   <- " + say("outside"), "   <- " + say("wrong")
     print(f"{'prediction':<24} {second:>20}   truth")
     for (_, row), true in zip(predictions.head(EXAMPLES).iterrows(), truth, strict=False):
         if "low" in row:
-            mark = "" if row["low"] <= float(true) <= row["high"] else "   <- outside"
+            mark = "" if row["low"] <= float(true) <= row["high"] else outside
             between = f"{row['low']:.4g} to {row['high']:.4g}"
             print(f"{row['prediction']:<24.4g} {between:>20}   {true}{mark}")
         else:
-            mark = "" if row["prediction"] == true else "   <- wrong"
+            mark = "" if row["prediction"] == true else wrong
             probability = row["probability of " + row["prediction"]]
-            print(f"{row['prediction']:<24} {probability:>20.3f}   {true}{mark}")
+            print(f"{pad(row['prediction'], 24)} {probability:>20.3f}   {true}{mark}")
 
 
 def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
@@ -92,6 +96,7 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     parser.add_argument("--encoding", default="auto", help="the file's encoding (default: found out)")
     arguments = parser.parse_args(argv)
 
+    follow(folder / "config.toml")
     run = folder / "runs" / arguments.run if arguments.run else store.latest(folder / "runs")
     model, info, notes = store.load(run)
     path = run / "test_rows.csv" if arguments.example else arguments.file
@@ -99,7 +104,7 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     predictions, peculiar = predict(model, info, table)
     print(f"Model {info.name}: {info.target} ({info.task})")
     for note in [*notes, *more, *peculiar * (not arguments.example)]:
-        print(f"note: {note}")
+        print(say("note: {note}", note=note))
     if arguments.example:
         show_examples(predictions, table[info.target])
         return 0
@@ -109,7 +114,7 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     predictions = predictions.rename(columns={name: f"{name} (model)" for name in predictions if name in table})
     # utf-8-sig: without the mark Excel shows 한글 as rubbish.
     store.write_atomic(output, lambda staged: table.join(predictions).to_csv(staged, index=False, encoding="utf-8-sig"))
-    print(f"{len(predictions)} predictions written to {output}")
+    print(say("{count} predictions written to {file}", count=len(predictions), file=shown(output)))
     print(predictions.head(5).to_string(float_format="{:.3f}".format))
     return 0
 

@@ -17,6 +17,7 @@ from config import Config
 from data import Dataset, check_names, load_data, split
 from model import Candidate, Folds, candidates, folds
 from settings import UserError
+from words import say
 
 # Where one class holds more than this share of the rows, always naming it would already look accurate.
 IMBALANCED = 0.8
@@ -99,19 +100,22 @@ def choose_metric(task: str, y: np.ndarray, wanted: str) -> str:
 def introduce(prepared: Prepared) -> None:
     """Say what was understood about the table, so that a wrong guess is noticed."""
     data, notes = prepared.data, prepared.notes
-    print(f"{data.name}: {len(data.y)} rows, {len(prepared.columns)} usable columns; predicting {data.target}")
+    found = "{name}: {rows} rows, {columns} usable columns; predicting {target}"
+    print(say(found, name=data.name, rows=len(data.y), columns=len(prepared.columns), target=data.target))
     if data.classes:
         counts = [f"{label} {count}" for label, count in zip(data.classes, np.bincount(data.y), strict=True)]
-        print(f"  classification, {len(counts)} classes: {', '.join(counts[:12])}{', ...' * (len(counts) > 12)}")
+        shown = ", ".join(counts[:12]) + ", ..." * (len(counts) > 12)
+        print("  " + say("classification, {count} classes: {classes}", count=len(counts), classes=shown))
     else:
-        print(
-            f"  regression, numbers from {data.y.min():g} to {data.y.max():g}, half of them below {np.median(data.y):g}"
-        )
-    kept = "" if data.groups is None else f", {len(np.unique(data.groups))} groups kept together"
-    print(f"  {len(prepared.learn)} rows to learn from, {len(prepared.test)} held out for the test at the end{kept}")
+        text = "regression, numbers from {low:g} to {high:g}, half of them below {median:g}"
+        print("  " + say(text, low=data.y.min(), high=data.y.max(), median=np.median(data.y)))
+    text = "{learn} rows to learn from, {test} held out for the test at the end"
+    print("  " + say(text, learn=len(prepared.learn), test=len(prepared.test)))
+    if data.groups is not None:
+        print("  " + say("{count} groups kept together", count=len(np.unique(data.groups))))
     for note in notes[:20]:
-        print(f"  note: {note}")
+        print("  " + say("note: {note}", note=note))
     if len(notes) > 20:
-        print(f"  and {len(notes) - 20} more notes, in metrics.json")
+        print("  " + say("and {count} more notes, in metrics.json", count=len(notes) - 20))
     for warning in prepared.warnings:
         print(f"  {warning}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,21 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from joblib import parallel_config
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from sklearn import metrics
 from sklearn.base import BaseEstimator
-from sklearn.inspection import permutation_importance
 
 from model import decide
 from store import ModelInfo
+from words import say, shorten
 
 # Fonts with 한글 that come with Windows, macOS and Linux; any other font with the right glyphs is taken after these.
 FONTS = ("Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "NanumGothic", "Noto Sans CJK KR", "Noto Sans KR")
 SHOWN_FEATURES = 15
 SHOWN_CLASSES = 12  # up to here a confusion matrix has room for its numbers
-IMPORTANCE_ROWS = 300
+IMPORTANCE_ROWS, SHUFFLES = 300, 5
 SCORES = {
     "accuracy": metrics.accuracy_score,
     "balanced_accuracy": metrics.balanced_accuracy_score,
@@ -65,20 +65,28 @@ def per_class(y: np.ndarray, predicted: np.ndarray, classes: list[str]) -> list[
 
 
 def importances(
-    model: BaseEstimator, X: pd.DataFrame, y: np.ndarray, metric: str, info: ModelInfo, seed: int, n_jobs: int
+    model: BaseEstimator, X: pd.DataFrame, y: np.ndarray, metric: str, info: ModelInfo, seed: int
 ) -> list[tuple[str, float, float]]:
     """How much the metric falls when one feature is shuffled: (feature, mean, standard deviation), largest first."""
 
-    def score(model: BaseEstimator, X: pd.DataFrame, y: np.ndarray) -> float:
+    def scores(X: pd.DataFrame) -> np.ndarray:
         if info.task == "regression":
-            return metrics.r2_score(y, model.predict(X))
-        return SCORES[metric](y, decide(model.predict_proba(X), np.array(info.weights)))
+            found, score = model.predict(X), metrics.r2_score
+        else:
+            found, score = decide(model.predict_proba(X), np.array(info.weights)), SCORES[metric]
+        return np.array([score(y, part) for part in np.split(found, len(found) // len(y))])
 
-    rows = np.random.default_rng(seed).permutation(len(X))[:IMPORTANCE_ROWS]
-    with parallel_config(backend="threading", n_jobs=n_jobs):
-        found = permutation_importance(model, X.iloc[rows], y[rows], scoring=score, n_repeats=5, random_state=seed)
-    order = np.argsort(-found.importances_mean, kind="stable")
-    return [(X.columns[i], float(found.importances_mean[i]), float(found.importances_std[i])) for i in order]
+    draw = np.random.default_rng(seed)
+    rows = draw.permutation(len(X))[:IMPORTANCE_ROWS]
+    X, y = X.iloc[rows], y[rows]
+    unshuffled, falls = scores(X), {}
+    # All shuffles of a feature in one table: one large prediction is several times quicker than many small ones.
+    many = pd.concat([X] * SHUFFLES, ignore_index=True)
+    for name in X:
+        order = np.concatenate([draw.permutation(len(y)) for _ in range(SHUFFLES)])
+        falls[name] = unshuffled - scores(many.assign(**{name: X[name].to_numpy()[order]}))
+    ranked = sorted(falls, key=lambda name: -falls[name].mean())
+    return [(name, float(falls[name].mean()), float(falls[name].std())) for name in ranked]
 
 
 def reliability(y: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
@@ -101,15 +109,17 @@ def plot_calibration(y: np.ndarray, probabilities: np.ndarray, classes: list[str
     z, n, share = 1.96, found.rows, found.came
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    (name,), font, notes = drawable([classes[1]] if len(classes) == 2 else ["the named class"])
+    names, font, write, notes = drawable([classes[1]] if len(classes) == 2 else [])
+    name = shorten(names[0]) if names else write("the named class")
     with mpl.rc_context(font):
         figure = Figure(figsize=(5.5, 5.2), layout="constrained")
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="black", linewidth=1)
         bars = np.maximum([share - centre + half, centre + half - share], 0)
         axes.errorbar(found.said, share, yerr=bars, fmt="o", color="#4878a8", capsize=3)
-        axes.set(xlabel=f"probability of {shorten(name)} (each point: {n.max()} rows)", xlim=(-0.03, 1.03))
-        axes.set(ylabel="how often it was so", ylim=(-0.03, 1.03), title="Calibration (line: perfect; held-out rows)")
+        axes.set(xlabel=write("probability of {name} (each point: {rows} rows)", name=name, rows=n.max()))
+        axes.set(ylabel=write("how often it was so"), title=write("Calibration (line: perfect; held-out rows)"))
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         figure.savefig(path, dpi=120)
     return notes
 
@@ -117,14 +127,14 @@ def plot_calibration(y: np.ndarray, probabilities: np.ndarray, classes: list[str
 def plot_importances(ranked: list[tuple[str, float, float]], metric: str, path: Path) -> list[str]:
     """Bars for the most important features. Returns notes on labels that could not be drawn as they are."""
     shown = ranked[:SHOWN_FEATURES][::-1]
-    names, font, notes = drawable([name for name, _, _ in shown])
+    names, font, write, notes = drawable([name for name, _, _ in shown])
     with mpl.rc_context(font):
         figure = Figure(figsize=(7, 1.6 + 0.32 * len(shown)), layout="constrained")
         axes = figure.add_subplot()
         axes.barh(range(len(shown)), [mean for _, mean, _ in shown], xerr=[std for _, _, std in shown], color="#4878a8")
         axes.set_yticks(range(len(shown)), [shorten(name) for name in names])
-        axes.set_xlabel(f"fall of {metric} when the feature is shuffled (held-out rows)")
-        axes.set_title(f"Permutation importance, {len(shown)} of {len(ranked)} features")
+        axes.set_xlabel(write("fall of {metric} when the feature is shuffled (held-out rows)", metric=metric))
+        axes.set_title(write("Permutation importance, {shown} of {all} features", shown=len(shown), all=len(ranked)))
         figure.savefig(path, dpi=120)
     return notes
 
@@ -132,7 +142,7 @@ def plot_importances(ranked: list[tuple[str, float, float]], metric: str, path: 
 def plot_confusion(y: np.ndarray, predicted: np.ndarray, classes: list[str], path: Path) -> list[str]:
     """True classes against predicted classes, counted on held-out rows."""
     matrix = metrics.confusion_matrix(y, predicted, labels=range(len(classes)))
-    names, font, notes = drawable(classes)
+    names, font, write, notes = drawable(classes)
     size = min(4 + 0.45 * len(classes), 14)
     with mpl.rc_context(font):
         figure = Figure(figsize=(size + 0.8, size), layout="constrained")
@@ -147,64 +157,53 @@ def plot_confusion(y: np.ndarray, predicted: np.ndarray, classes: list[str], pat
         labels = [shorten(name) for name in names]
         axes.set_xticks(range(len(classes)), labels, rotation=45 if sum(map(len, labels)) > 24 else 0)
         axes.set_yticks(range(len(classes)), labels)
-        axes.set(xlabel="predicted class", ylabel="true class", title="Confusion matrix (held-out rows)")
-        figure.colorbar(image, ax=axes, label="share of the true class")
+        axes.set(xlabel=write("predicted class"), ylabel=write("true class"))
+        axes.set_title(write("Confusion matrix (held-out rows)"))
+        figure.colorbar(image, ax=axes, label=write("share of the true class"))
         figure.savefig(path, dpi=120)
     return notes
 
 
 def plot_residuals(y: np.ndarray, predicted: np.ndarray, target: str, margin: float, path: Path) -> list[str]:
     """Predicted against true values, and the error against the prediction: a good model leaves no pattern there."""
-    (name,), font, notes = drawable([target])
+    (name,), font, write, notes = drawable([target])
     with mpl.rc_context(font):
         figure = Figure(figsize=(10, 4.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         left.scatter(y, predicted, s=14, alpha=0.6, color="#4878a8")
         ends = [min(y.min(), predicted.min()), max(y.max(), predicted.max())]
         left.plot(ends, ends, color="black", linewidth=1)
-        left.set(xlabel=f"true {name}", ylabel=f"predicted {name}", title="Prediction (line: perfect)")
+        left.set(xlabel=write("true {name}", name=name), ylabel=write("predicted {name}", name=name))
+        left.set_title(write("Prediction (line: perfect; held-out rows)"))
         right.scatter(predicted, y - predicted, s=14, alpha=0.6, color="#4878a8")
         right.axhline(0, color="black", linewidth=1)
-        right.axhspan(-margin, margin, color="#4878a8", alpha=0.12, label="90 % are expected here")
+        right.axhspan(-margin, margin, color="#4878a8", alpha=0.12, label=write("90 % are expected here"))
         right.legend(loc="upper left")
-        right.set(xlabel=f"predicted {name}", ylabel="true minus predicted", title="Residuals (held-out rows)")
+        right.set(xlabel=write("predicted {name}", name=name), ylabel=write("true minus predicted"))
+        right.set_title(write("Residuals (held-out rows)"))
         figure.savefig(path, dpi=120)
     return notes
 
 
-def figure(value: float) -> str:
-    """A number with the digits that say something: 0.123 and 12,345."""
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def shown(path: Path) -> str:
-    """A path as it can be typed here: relative where it lies below, quoted where it has blanks."""
-    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f'"{path}"' if " " in str(path) else str(path)
-
-
-def shorten(label: str, length: int = 32) -> str:
-    """A label that leaves room for the plot."""
-    return label if len(label) <= length else label[: length - 1] + "…"
-
-
-def drawable(labels: list[str]) -> tuple[list[str], dict[Any, Any], list[str]]:
-    """Labels that can be drawn here, the matplotlib settings that draw them, and notes on what had to change.
+def drawable(labels: list[str]) -> tuple[list[str], dict[Any, Any], Callable[..., str], list[str]]:
+    """Labels that can be drawn here, the matplotlib settings for it, what writes the rest, and notes on changes.
 
     matplotlib's own font has no 한글. A font of this computer that has all the characters is used; where there is
-    none, 한글 is spelled in Latin letters instead of empty boxes.
+    none, 한글 is spelled in Latin letters and the rest is English instead of empty boxes.
     """
     style: dict[Any, Any] = {"text.parse_math": False, "font.family": ["DejaVu Sans"]}  # a $ is just a $
-    foreign = set("".join(labels)) - _glyphs(font_manager.findfont("DejaVu Sans"))
+    foreign = set("".join(labels) + say("true class")) - _glyphs(font_manager.findfont("DejaVu Sans"))
     if not foreign:
-        return labels, style, []
+        return labels, style, say, []
     for name, path in _fonts():
         if foreign <= _glyphs(path):
-            return labels, style | {"font.family": ["DejaVu Sans", name]}, []
+            return labels, style | {"font.family": ["DejaVu Sans", name]}, say, []
     plain = [spell(label) for label in labels]
-    label, spelled = next(pair for pair in zip(labels, plain, strict=True) if pair[0] != pair[1])
-    note = f"no font here can draw {label!r}, so plots spell such names ({spelled}); install NanumGothic for 한글"
-    return plain, style, [note]
+    for label, spelled in zip(labels, plain, strict=True):
+        if label != spelled:
+            text = "no font here can draw {label!r}, so plots spell such names ({spelled}); install NanumGothic"
+            return plain, style, str.format, [say(text, label=label, spelled=spelled)]
+    return labels, style, str.format, [say("no font here can draw 한글, so plots are in English; install NanumGothic")]
 
 
 def spell(text: str) -> str:

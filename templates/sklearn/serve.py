@@ -18,9 +18,9 @@ import pandas as pd
 import store
 from extras import need
 from predict import predict
-from report import shown
 from settings import UserError, main_guard
 from table import clean
+from words import follow, say, shown
 
 HERE = Path(__file__).parent
 MOST_ROWS = 1000
@@ -104,10 +104,12 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
         need(module, "python serve.py")
     import uvicorn
 
+    follow(folder / "config.toml")
     run = folder / "runs" / arguments.run if arguments.run else store.latest(folder / "runs")
     app = create_app(run)
     address = f"http://{arguments.host}:{arguments.port}"
-    print(f"Model {run.name}, at {address}  (Ctrl-C ends it). Try in another terminal:")
+    text = "Model {name}, at {address} (Ctrl-C ends it). Try in another terminal:"
+    print(say(text, name=run.name, address=address))
     example = shown(run / "example.json")
     print(f'  curl {address}/predict -H "content-type: application/json" -d "@{example}"', flush=True)
     uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")

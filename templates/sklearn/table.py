@@ -16,6 +16,7 @@ import pandas as pd
 
 from extras import need
 from settings import UserError
+from words import say
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "-", "?")
 SEPARATORS = (",", ";", "\t", "|")
@@ -41,7 +42,7 @@ def read_table(path: Path, encoding: str = "auto") -> tuple[pd.DataFrame, list[s
     cells = pd.DataFrame({position: clean(cells[position]) for position in cells})
     names = cells.iloc[0].fillna("").tolist()
     if looks_like_data(names):
-        notes.append("the first line looks like data: the columns are called column_1, column_2, ...")
+        notes.append(say("the first line looks like data: the columns are called column_1, column_2, ..."))
         names = [""] * len(names)
     else:
         cells = cells.iloc[1:]
@@ -110,7 +111,8 @@ def _decode(path: Path, content: bytes, encoding: str) -> tuple[str, list[str]]:
             raise UserError(f"data.encoding: Python knows no encoding called {name}") from None
         if "\0" in text:
             raise UserError(f"{path} is not a text file")
-        return text, [] if name == "utf-8-sig" else [f"{path.name} was read as {name}, not UTF-8"]
+        read = say("{file} was read as {encoding}, not UTF-8", file=path.name, encoding=name)
+        return text, [] if name == "utf-8-sig" else [read]
     raise UserError(f"{path} can't be read as {tries[-1]}; set data.encoding to the file's encoding, or to auto")
 
 
@@ -146,7 +148,8 @@ def _unique_names(names: list[str], notes: list[str]) -> list[str]:
             count += 1
             candidate = f"{name}_{count}"
         if candidate != name:
-            notes.append(f"two columns are called {name}: column {position} is now {candidate}")
+            renamed = "two columns are called {name}: column {position} is now {new}"
+            notes.append(say(renamed, name=name, position=position, new=candidate))
         unique.append(candidate)
     return unique
 

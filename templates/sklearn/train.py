@@ -26,6 +26,7 @@ from config import BUNDLED, TASKS, Config
 from model import BASELINE, Candidate, Score, class_weights, compare, decide, error_margin, fit_final, search
 from prepare import Prepared, introduce, prepare
 from settings import load_config, main_guard
+from words import figure, follow, pad, say, shorten, shown
 
 HERE = Path(__file__).parent
 
@@ -42,8 +43,7 @@ def train(config: Config, runs: Path, folder: Path) -> Path:
     plain = dataclasses.replace(info, weights=[1.0] * len(info.classes))
     tested, floor = report.evaluate(model, X, y, info), report.evaluate(baseline, X, y, plain)
     show_test(best.name, tested, floor, len(y))
-    seed, n_jobs = config.train.seed, config.machine.n_jobs
-    ranked = report.importances(model, X, y, prepared.metric, info, seed, n_jobs)
+    ranked = report.importances(model, X, y, prepared.metric, info, config.train.seed)
 
     data, out = prepared.data, runs / prepared.data.name
     out.mkdir(parents=True, exist_ok=True)
@@ -69,10 +69,10 @@ def train(config: Config, runs: Path, folder: Path) -> Path:
 def choose_model(prepared: Prepared, config: Config) -> tuple[Candidate, dict[str, Any], dict[str, Any]]:
     """Compare the models and tune the best one: that model, the settings to change, and the scores for metrics.json."""
     settings, n_jobs, metric = config.train, config.machine.n_jobs, prepared.metric
-    print(f"\nComparing models: {metric}, {settings.folds}-fold cross-validation")
+    print("\n" + say("Comparing models: {metric}, {folds}-fold cross-validation", metric=metric, folds=settings.folds))
     few = prepared.sample(settings.search_rows, settings.seed)
     if few is not prepared:
-        print(f"  on a sample of {len(few.y)} rows (train.search_rows)")
+        print("  " + say("on a sample of {rows} rows (train.search_rows)", rows=len(few.y)))
     models, cv = prepared.candidates(config), few.folds(config)
     params: dict[str, Any] = dict(config.model.settings)
     if params:
@@ -82,11 +82,12 @@ def choose_model(prepared: Prepared, config: Config) -> tuple[Candidate, dict[st
     best = max((model for model in models if model.space), key=lambda model: round(scores[model.name].mean, 3))
     tuned = scores[best.name]
     if settings.search_trials and config.model.name == "auto":
+        text = "Tuning {model}: {trials} random settings, about {seconds:.0f} s"
         about = tuned.seconds * settings.search_trials
-        print(f"\nTuning {best.name}: {settings.search_trials} random settings, about {about:.0f} s", flush=True)
+        print("\n" + say(text, model=best.name, trials=settings.search_trials, seconds=about), flush=True)
         params, tuned = search(best, tuned, few.X, few.y, cv, metric, settings, n_jobs)
         found = ", ".join(f"{key} {value:.3g}" for key, value in params.items())
-        print(f"  {tuned.mean:.3f} ± {tuned.std:.3f} with {found or 'the defaults: nothing better was found'}")
+        print(f"  {tuned.mean:.3f} ± {tuned.std:.3f}  {found or say('the defaults: nothing better was found')}")
     return (
         best,
         params,
@@ -130,15 +131,16 @@ def save_rows(prepared: Prepared, out: Path) -> None:
 
 def show_score(name: str, score: Score) -> None:
     """One line of the comparison."""
-    label = f"{name} (baseline)" if name == BASELINE else name
-    print(f"  {label:<22} {score.mean:6.3f} ± {score.std:.3f}   {score.seconds:5.1f} s", flush=True)
+    label = say("{name} (baseline)", name=name) if name == BASELINE else name
+    print(f"  {pad(label, 22)} {score.mean:6.3f} ± {score.std:.3f}   {score.seconds:5.1f} s", flush=True)
 
 
 def show_test(name: str, tested: dict[str, float], floor: dict[str, float], rows: int) -> None:
     """The final metrics beside those of the baseline."""
-    print(f"\nTest on {rows} rows never seen before   {name:>20} {BASELINE:>12}")
+    heading = say("Test on {rows} rows never seen before", rows=rows)
+    print(f"\n{pad(heading, 37)} {name:>20} {BASELINE:>12}")
     for metric, value in tested.items():
-        print(f"  {metric:<35} {report.figure(value):>20} {report.figure(floor[metric]):>12}")
+        print(f"  {metric:<35} {figure(value):>20} {figure(floor[metric]):>12}")
 
 
 def draw(
@@ -162,9 +164,10 @@ def draw(
         show_classes(classes, info)
     else:
         notes += report.plot_residuals(y, model.predict(X), info.target, info.margin, out / "residuals.png")
-        print(f"  {store.LEVEL:.0%} of the predictions should be within ±{report.figure(info.margin)} of the truth")
+        text = "{level:.0%} of the predictions should be within ±{margin} of the truth"
+        print("  " + say(text, level=store.LEVEL, margin=figure(info.margin)))
     for note in notes[:1]:
-        print(f"\nnote: {note}")
+        print("\n" + say("note: {note}", note=note))
     return classes
 
 
@@ -173,11 +176,11 @@ def show_classes(classes: list[dict[str, Any]], info: store.ModelInfo) -> None:
     if len(classes) <= 12:
         print(f"\n  {'class':<30} {'precision':>9} {'recall':>7} {'rows':>6}")
         for found in classes:
-            line = f"  {report.shorten(found['class'], 30):<30} {found['precision']:9.3f} {found['recall']:7.3f}"
-            print(f"{line} {found['rows']:6}")
+            name = pad(shorten(found["class"], 30), 30)
+            print(f"  {name} {found['precision']:9.3f} {found['recall']:7.3f} {found['rows']:6}")
     if len(classes) == 2 and info.weights[0] != info.weights[1]:
-        from_here = info.weights[0] / sum(info.weights)
-        print(f"  {info.classes[1]} is named from a probability of {from_here:.1%} on, its share (train.metric)")
+        text = "{name} is named from a probability of {share:.1%} on, its share (train.metric)"
+        print("  " + say(text, name=info.classes[1], share=info.weights[0] / sum(info.weights)))
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, folder: Path) -> None:
@@ -211,14 +214,16 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     add_data_arguments(parser, folder)
     arguments = parser.parse_args(argv)
     config = configure(arguments, load_config(arguments.config, Config))
+    follow(arguments.config)
     started = time.perf_counter()
     try:
         out = train(config, folder / "runs", folder)
     except KeyboardInterrupt:
-        print("\nStopped. An earlier model is still there; python train.py starts again.", file=sys.stderr)
+        print("\n" + say("Stopped. An earlier model is still there; python train.py starts again."), file=sys.stderr)
         return 130
-    print(f"\nDone in {time.perf_counter() - started:.0f} s. Results, and a page about the model: {report.shown(out)}")
-    print("Next: python predict.py --example")
+    text = "Done in {seconds:.0f} s. Results, and a page about the model: {folder}"
+    print("\n" + say(text, seconds=time.perf_counter() - started, folder=shown(out)))
+    print(say("Next: {command}", command="python predict.py --example"))
     return 0
 
 

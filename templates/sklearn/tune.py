@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import report
 import store
 from config import Config
 from extras import need
@@ -29,6 +28,7 @@ from model import Candidate, Folds, fold_scores
 from prepare import Prepared, introduce, prepare
 from settings import UserError, load_config, main_guard
 from train import add_data_arguments, configure
+from words import follow, pad, say, shown
 
 HERE = Path(__file__).parent
 TRIALS = 50
@@ -124,12 +124,12 @@ def settings_of(trial: Any) -> tuple[str, dict[str, Any]]:
 def show(study: Any, trial: Any) -> None:
     """One line for a trial."""
     name, settings = settings_of(trial)
-    shown = ", ".join(f"{key} {value:.3g}" for key, value in settings.items()) or "the defaults"
-    result = (
-        f"{trial.value:.4f}" if trial.state.name == "COMPLETE" else f"given up after {len(trial.intermediate_values)}"
-    )
-    mark = "  <- best" if study.best_trial.number == trial.number else ""
-    print(f"  {len(finished(study)):4}  {result:<16} {name:<20} {shown}{mark}", flush=True)
+    listed = ", ".join(f"{key} {value:.3g}" for key, value in settings.items()) or say("the defaults")
+    result = f"{trial.value:.4f}"
+    if trial.state.name == "PRUNED":
+        result = say("given up after {folds}", folds=len(trial.intermediate_values))
+    mark = "  <- " + say("best") if study.best_trial.number == trial.number else ""
+    print(f"  {len(finished(study)):4}  {pad(result, 16)} {name:<20} {listed}{mark}", flush=True)
 
 
 def write_config(source: Path, target: Path, config: Config, name: str, settings: dict[str, Any]) -> None:
@@ -160,11 +160,16 @@ def quoted(text: str) -> str:
 
 def plot(study: Any, metric: str, space: dict[str, Any], path: Path) -> None:
     """Left: every trial and the best so far. Right: the settings of the best model, each against the score."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
+
+    from report import drawable
 
     trials = finished(study)
     done = [trial for trial in trials if trial.state.name == "COMPLETE"]
     best, settings = settings_of(study.best_trial)
+    _, font, write, _ = drawable([])
+    mpl.rcParams.update(font)
     figure = Figure(figsize=(5 + 3 * len(space), 4), layout="constrained")
     axes = figure.subplots(1, 1 + len(space), sharey=True, width_ratios=[2] + [1] * len(space))
     low = min(trial.value for trial in done)
@@ -174,12 +179,12 @@ def plot(study: Any, metric: str, space: dict[str, Any], path: Path) -> None:
         mine = [(i, t.value) for i, t in enumerate(trials, 1) if settings_of(t)[0] == name and t in done]
         axes[0].scatter(*zip(*mine, strict=True), s=16, color=color, label=name) if mine else None
     given_up = [i for i, trial in enumerate(trials, 1) if trial not in done]
-    axes[0].scatter(given_up, [low] * len(given_up), marker="x", s=16, color="#999999", label="given up early")
+    axes[0].scatter(given_up, [low] * len(given_up), marker="x", s=16, color="#999999", label=write("given up early"))
     values = [trial.value if trial in done else -np.inf for trial in trials]
-    axes[0].plot(
-        range(1, len(trials) + 1), np.maximum.accumulate(values), color="black", drawstyle="steps-post", label="best"
-    )
-    axes[0].set(xlabel="trial", ylabel=f"{metric}, cross-validated", title=f"{len(trials)} trials")
+    best_so_far = np.maximum.accumulate(values)
+    axes[0].plot(range(1, len(trials) + 1), best_so_far, color="black", drawstyle="steps-post", label=write("best"))
+    axes[0].set(xlabel=write("trial"), ylabel=write("{metric}, cross-validated", metric=metric))
+    axes[0].set_title(write("{count} trials", count=len(trials)))
     axes[0].legend(fontsize="small")
     for axis, key in zip(axes[1:], space, strict=True):
         mine = [t for t in done if settings_of(t)[0] == best and settings_of(t)[1]]
@@ -197,19 +202,18 @@ def plot(study: Any, metric: str, space: dict[str, Any], path: Path) -> None:
 def finish(study: Any, prepared: Prepared, config: Config, source: Path, out: Path) -> None:
     """Write the best settings and the plot, and say what to do with them."""
     if not any(trial.state.name == "COMPLETE" for trial in finished(study)):
-        print("No trial has finished yet; python tune.py goes on.")
+        print(say("No trial has finished yet; python tune.py goes on."))
         return
     out.mkdir(parents=True, exist_ok=True)
     name, settings = settings_of(study.best_trial)
     write_config(source, out / "tuned.toml", config, name, settings)
     space = next(model.space for model in prepared.candidates(config) if model.name == name)
     plot(study, prepared.metric, space, out / "tuning.png")
-    deviation = study.best_trial.user_attrs["std"]
-    print(f"\nBest of {len(finished(study))}: {name}, {prepared.metric} {study.best_value:.4f} ± {deviation:.4f}")
-    print(
-        f"A lead of less than that ± may be luck, the more so the more trials. Plot: {report.shown(out / 'tuning.png')}"
-    )
-    print(f"Next: python train.py --config {report.shown(out / 'tuned.toml')}")
+    reached = f"{prepared.metric} {study.best_value:.4f} ± {study.best_trial.user_attrs['std']:.4f}"
+    print("\n" + say("Best of {count}: {model}, {score}", count=len(finished(study)), model=name, score=reached))
+    print(say("A lead of less than that ± may be luck, the more so the more trials."))
+    print(say("Plot: {file}", file=shown(out / "tuning.png")))
+    print(say("Next: {command}", command=f"python train.py --config {shown(out / 'tuned.toml')}"))
 
 
 def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
@@ -221,19 +225,20 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     arguments = parser.parse_args(argv)
     need("optuna", "python tune.py")
     config = configure(arguments, load_config(arguments.config, Config))
+    follow(arguments.config)
     prepared = prepare(config, folder)
     introduce(prepared)
     few = prepared.sample(config.train.search_rows, config.train.seed)
     study = open_study(few, config, folder / "runs")
-    print(
-        f"\n{len(finished(study))} trials so far, {arguments.trials} wanted; {few.metric}, {config.train.folds} folds"
-    )
+    text = "{done} trials so far, {wanted} wanted; {metric}, {folds} folds"
+    counts = {"done": len(finished(study)), "wanted": arguments.trials}
+    print("\n" + say(text, **counts, metric=few.metric, folds=config.train.folds))
     stopped = False
     try:
         tune(study, few, config, arguments.trials, arguments.minutes * 60)
     except KeyboardInterrupt:
         stopped = True
-        print("\nStopped; python tune.py goes on from here.", file=sys.stderr)
+        print("\n" + say("Stopped; python tune.py goes on from here."), file=sys.stderr)
     finish(study, few, config, arguments.config, folder / "runs" / prepared.data.name)
     return 130 if stopped else 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import words
 from config import Config
 from settings import load_config
 
@@ -43,7 +44,16 @@ seed = 0
 [machine]
 threads = 1
 n_jobs = 1
+
+[report]
+language = "en"
 """
+
+
+@pytest.fixture(autouse=True)
+def english() -> None:
+    """Each test begins in English, whatever the one before has spoken."""
+    words.speak("en")
 
 
 @pytest.fixture

@@ -69,9 +69,9 @@ def test_honest_data_is_not_suspected(config: Config, name: str) -> None:
 
 
 def test_rare_classes_are_named() -> None:
-    assert imbalance(np.array([0] * 95 + [1] * 5), ["stays", "leaves"])[0].startswith("rare: leaves 5 of 100 (5.0%)")
+    assert imbalance(np.array([0] * 95 + [1] * 5), ["stays", "leaves"])[0].startswith("rare: leaves 5/100 (5.0%)")
     assert imbalance(np.array([0] * 65 + [1] * 35), ["stays", "leaves"]) == []
-    assert "c 4 of 84" in imbalance(np.array([0] * 40 + [1] * 40 + [2] * 4), ["a", "b", "c"])[0]
+    assert "c 4/84" in imbalance(np.array([0] * 40 + [1] * 40 + [2] * 4), ["a", "b", "c"])[0]
     assert imbalance(np.array([1.5, 2.5]), []) == []
 
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import report
+import words
 from store import ModelInfo
 
 
@@ -27,7 +29,9 @@ def plot_all(folder: Path) -> list[str]:
     return notes
 
 
-def test_with_the_fonts_of_this_computer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_with_the_fonts_of_this_computer(tmp_path: Path, language: str) -> None:
+    words.speak(language)
     plot_all(tmp_path)
 
 
@@ -37,6 +41,34 @@ def test_without_a_font_the_labels_are_spelled(tmp_path: Path, monkeypatch: pyte
     assert len(notes) == 4
     assert "gumaeaeg" in notes[0]
     assert report.spell("나이 (세) 漢") == "nai (se) U+6F22"
+
+
+def test_without_a_font_korean_plots_are_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    words.speak("ko")
+    monkeypatch.setattr(report, "_fonts", lambda: [])
+    labels, _, write, (note,) = report.drawable(["plain"])
+    assert (labels, write("true {name}", name="x")) == (["plain"], "true x")
+    assert "나눔고딕" in note
+    font = {"family": "Hangul", "path": "hangul.ttf"}
+    monkeypatch.setattr(report, "_fonts", lambda: [(font["family"], font["path"])])
+    monkeypatch.setattr(report, "_glyphs", lambda path: set(map(chr, range(0xAC00 if "DejaVu" in path else 0xD7A4))))
+    _, style, write, notes = report.drawable(["plain"])
+    assert style["font.family"] == ["DejaVu Sans", "Hangul"]
+    assert (write("true {name}", name="x"), notes) == ("실제 x", [])
+
+
+def test_what_nothing_depends_on_has_no_importance() -> None:
+    class Follows:
+        def predict(self, X: pd.DataFrame) -> np.ndarray:
+            return X["a"].to_numpy() * 2
+
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)), columns=["b", "a", "c"])
+    info = ModelInfo("t", "regression", "y", [], [], {}, [], 0.0)
+    ranked = report.importances(Follows(), X, X["a"].to_numpy() * 2, "r2", info, 0)
+    assert [name for name, _, _ in ranked] == ["a", "b", "c"]
+    assert ranked[0][1] == pytest.approx(2, abs=0.3)  # a shuffled prediction is as far off as twice the variance
+    assert ranked[0][2] > 0
+    assert [fall for _, fall, _ in ranked[1:]] == [0, 0]
 
 
 def test_metrics_are_right() -> None:
