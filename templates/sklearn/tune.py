@@ -76,8 +76,9 @@ def tune(study: Any, prepared: Prepared, config: Config, trials: int, seconds: f
     while (done := len(finished(study))) < trials and time.perf_counter() < ended:
         # A sampler of its own for each trial: so a search that was interrupted goes on as if it had not been.
         study.sampler = optuna.samplers.TPESampler(seed=config.train.seed + done, n_startup_trials=STARTUP)
-        if done < len(models):
-            study.enqueue_trial({"model": models[done].name}, skip_if_exists=True)
+        # Not skip_if_exists: a trial that was killed exists, too.
+        if done < len(models) and not study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
+            study.enqueue_trial({"model": models[done].name})
         study.optimize(objective, n_trials=1)
         show(study, finished(study)[-1])
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import threads  # noqa: F401  first of all: it limits the threads of what is imported below
 
 # isort: split
+import contextlib
 import csv
+import io
 import random
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,7 @@ import pytest
 import words
 from config import Config
 from settings import load_config
+from train import main as train
 
 CONFIG = """
 [data]
@@ -94,7 +99,44 @@ def customer_rows(count: int = 240) -> tuple[list[str], list[list[object]]]:
     return header, rows
 
 
+def point_rows(count: int = 80) -> tuple[list[str], list[list[object]]]:
+    """Points of the plane on two sides of a blurred line: the quickest table that every model can learn."""
+    draw = random.Random(0)
+    points = [(draw.gauss(0, 1), draw.gauss(0, 1)) for _ in range(count)]
+    return ["x", "y", "side"], [[x, y, "left" if x + y + draw.gauss(0, 0.7) < 0 else "right"] for x, y in points]
+
+
 @pytest.fixture
 def customers(tmp_path: Path) -> Path:
     """The customer table as a CSV file."""
     return write_csv(tmp_path / "고객 목록.csv", *customer_rows())
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A project after its trainings, and what they printed."""
+
+    folder: Path
+    printed: str
+
+    def copy_of(self, name: str, folder: Path) -> Path:
+        """Another project with a copy of one of the models, to do with it what the others must not see."""
+        run = folder / "runs" / name
+        run.mkdir(parents=True)
+        for path in (self.folder / "runs" / name).iterdir():
+            (run / path.name).write_bytes(path.read_bytes())
+        (folder / "runs" / "latest.txt").write_text(name, encoding="utf-8")
+        return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A project with a model of a number and, the newest, one of the customer table; a warning there is an error."""
+    folder = tmp_path_factory.mktemp("내 프로젝트")
+    (folder / "config.toml").write_text(CONFIG, encoding="utf-8")
+    path = write_csv(folder / "고객.csv", *customer_rows())
+    with contextlib.redirect_stdout(io.StringIO()) as printed, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for arguments in (["--dataset", "diabetes"], ["--data", str(path)]):
+            assert train(arguments, folder) == 0
+    return Trained(folder, printed.getvalue())

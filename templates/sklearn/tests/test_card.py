@@ -7,7 +7,7 @@ import random
 import re
 from pathlib import Path
 
-from conftest import write_csv
+from conftest import Trained, write_csv
 
 import card
 import store
@@ -38,11 +38,11 @@ def test_the_card_of_a_rare_class(project: Path) -> None:
     assert "<script>" not in text
 
 
-def test_the_card_of_a_number(project: Path) -> None:
-    assert main(["--dataset", "diabetes"], project) == 0
-    text = (project / "runs" / "diabetes" / "MODEL_CARD.md").read_text("utf-8")
+def test_the_card_of_a_number(trained: Trained) -> None:
+    run = trained.folder / "runs" / "diabetes"
+    text = (run / "MODEL_CARD.md").read_text("utf-8")
     assert "predicts **progression**: a number, with a range" in text
-    margin = json.loads((project / "runs" / "diabetes" / "model.json").read_text("utf-8"))["margin"]
+    margin = json.loads((run / "model.json").read_text("utf-8"))["margin"]
     assert f"within ±{margin:.3f} of the prediction" in text
     assert "111 rows are a small test" in text
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import customer_rows, write_csv
+from conftest import Trained, customer_rows
 
 import store
 from columns import convert, describe
 from config import Config
 from model import candidates, fit_final, folds
 from settings import UserError
-from train import main as train
 
 onnx = pytest.importorskip("onnx", reason="python export.py needs onnx")
 pytest.importorskip("onnxruntime", reason="python export.py needs onnxruntime")
@@ -53,23 +52,21 @@ def cv_of(cv: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.
     return [(learn[learn < 100], check[check < 100]) for learn, check in cv]
 
 
-def test_the_command(project: Path, capsys: pytest.CaptureFixture) -> None:
-    assert train(["--dataset", "wine"], project) == 0
-    capsys.readouterr()
-    assert export.main([], project) == 0
-    assert "same answers on 45 held-out rows" in capsys.readouterr().out
-    made = onnx.load(project / "runs" / "wine" / "model.onnx")
+def test_the_command(trained: Trained, project: Path, capsys: pytest.CaptureFixture) -> None:
+    assert export.main([], trained.copy_of("고객", project)) == 0
+    assert "same answers on 60 held-out rows" in capsys.readouterr().out
+    made = onnx.load(project / "runs" / "고객" / "model.onnx")
     onnx.checker.check_model(made)
     assert {entry.key for entry in made.metadata_props} == {"target", "classes", "weights", "missing_text"}
 
 
-def test_a_file_that_answers_differently_is_not_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_csv(project / "고객.csv", *customer_rows(120))
-    assert train(["--data", str(path)], project) == 0
+def test_a_file_that_answers_differently_is_not_kept(
+    trained: Trained, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = export.raw_answer
     monkeypatch.setattr(
         export, "raw_answer", lambda graph, *rest: graph.add("Mul", answer(graph, *rest), np.array(1.01))
     )
     with pytest.raises(UserError, match="not kept"):
-        export.main([], project)
+        export.main([], trained.copy_of("고객", project))
     assert not list((project / "runs" / "고객").glob("*onnx*"))

@@ -23,7 +23,7 @@ from train import main
 
 def test_held_out_rows_change_nothing_that_is_learned(project: Path, config: Config) -> None:
     """The same training, once with other feature values in the held-out rows: the model must be the same."""
-    header, rows = customer_rows()
+    header, rows = customer_rows(120)
     first = write_csv(project / "first.csv", header, rows)
     data = load_data(dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(first))), project)
     _, test = split(data, config.train.test_share, config.train.seed)
@@ -75,10 +75,10 @@ def test_each_fold_fits_its_own_preprocessing(config: Config, monkeypatch: pytes
 def test_noise_cannot_be_predicted(project: Path) -> None:
     """Many random columns, a random target: whatever scores above chance here has looked where it must not."""
     draw = random.Random(0)
-    header = [*(f"x{i}" for i in range(60)), *(f"text{i}" for i in range(3)), "y"]
+    header = [*(f"x{i}" for i in range(40)), *(f"text{i}" for i in range(3)), "y"]
     rows = [
         [
-            *(round(draw.gauss(0, 1), 4) for _ in range(60)),
+            *(round(draw.gauss(0, 1), 4) for _ in range(40)),
             *(f"t{draw.randint(1, 40)}" for _ in range(3)),
             draw.choice("ab"),
         ]
@@ -98,7 +98,7 @@ def test_customers_that_the_model_knows_flatter_it(project: Path) -> None:
     """What a customer does is chance here: only a model that has met the customer can know it."""
     draw = random.Random(0)
     rows: list[list[object]] = []
-    for number in range(100):
+    for number in range(60):
         age, income, leaves = draw.randint(18, 80), draw.gauss(3000, 900), draw.choice(["yes", "no"])
         rows += [[number, age, round(income), draw.randint(1, 9), leaves] for _ in range(10)]
     header = ["customer_id", "age", "income", "month", "leaves"]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from conftest import CONFIG, customer_rows, write_csv
+from conftest import Trained, customer_rows, write_csv
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_selection import SelectKBest
@@ -23,18 +23,12 @@ from config import Config
 from model import candidates, fit_final, folds
 from predict import main, predict
 from settings import UserError
-from train import main as train
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a model trained on the customer table."""
-    project = tmp_path_factory.mktemp("내 프로젝트")
-    text = CONFIG.replace("search_trials = 3", "search_trials = 0")
-    (project / "config.toml").write_text(text, encoding="utf-8")
-    write_csv(project / "고객.csv", *customer_rows())
-    assert train(["--data", str(project / "고객.csv")], project) == 0
-    return project
+@pytest.fixture
+def project(trained: Trained) -> Path:
+    """A project with a model of the customer table."""
+    return trained.folder
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -65,7 +59,7 @@ def test_every_model_is_the_same_after_saving(tmp_path: Path, config: Config, ta
         assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
-def test_types_that_are_not_trusted_are_refused(trained: Path, tmp_path: Path) -> None:
+def test_types_that_are_not_trusted_are_refused(project: Path, tmp_path: Path) -> None:
     for harmful in (make_pipeline(FunctionTransformer(print)), SelectKBest(eval)):
         path = tmp_path / "model.skops"
         skops.io.dump(harmful, path)
@@ -85,9 +79,9 @@ def test_a_file_that_is_no_model_is_explained(tmp_path: Path) -> None:
         store.load(tmp_path)
 
 
-def test_model_and_description_belong_together(trained: Path, tmp_path: Path) -> None:
+def test_model_and_description_belong_together(project: Path, tmp_path: Path) -> None:
     for name in ("model.skops", "model.json"):
-        (tmp_path / name).write_bytes((trained / "runs" / "고객" / name).read_bytes())
+        (tmp_path / name).write_bytes((project / "runs" / "고객" / name).read_bytes())
     skops.io.dump(ColumnTransformer([]), tmp_path / "model.skops")
     with pytest.raises(UserError, match=r"not the file that model\.json describes"):
         store.load(tmp_path)
@@ -96,8 +90,8 @@ def test_model_and_description_belong_together(trained: Path, tmp_path: Path) ->
         store.load(tmp_path)
 
 
-def test_other_versions_are_noted(trained: Path, tmp_path: Path) -> None:
-    folder = trained / "runs" / "고객"
+def test_other_versions_are_noted(project: Path, tmp_path: Path) -> None:
+    folder = project / "runs" / "고객"
     (tmp_path / "model.skops").write_bytes((folder / "model.skops").read_bytes())
     info = json.loads((folder / "model.json").read_text("utf-8"))
     info["versions"]["scikit-learn"] = "1.0"
@@ -105,9 +99,9 @@ def test_other_versions_are_noted(trained: Path, tmp_path: Path) -> None:
     assert "made with scikit-learn 1.0" in store.load(tmp_path)[2][0]
 
 
-def test_predictions_for_a_file(trained: Path) -> None:
-    assert main([str(trained / "고객.csv")], trained) == 0
-    rows = read(trained / "고객.predictions.csv")
+def test_predictions_for_a_file(project: Path) -> None:
+    assert main([str(project / "고객.csv")], project) == 0
+    rows = read(project / "고객.predictions.csv")
     assert len(rows) == 240
     assert np.mean([row["prediction"] == row["상태"] for row in rows]) > 0.85
     for row in rows:
@@ -116,28 +110,28 @@ def test_predictions_for_a_file(trained: Path) -> None:
         assert row["prediction"] == max(shares, key=lambda label: shares[label])
 
 
-def test_the_held_out_rows_are_the_example(trained: Path, capsys: pytest.CaptureFixture) -> None:
-    assert main(["--example"], trained) == 0
+def test_the_held_out_rows_are_the_example(project: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["--example"], project) == 0
     printed = capsys.readouterr().out
     assert "truth" in printed
-    result = json.loads((trained / "runs" / "고객" / "metrics.json").read_text("utf-8"))
-    rows = read(trained / "runs" / "고객" / "test_rows.csv")
-    model, info, _ = store.load(trained / "runs" / "고객")
+    result = json.loads((project / "runs" / "고객" / "metrics.json").read_text("utf-8"))
+    rows = read(project / "runs" / "고객" / "test_rows.csv")
+    model, info, _ = store.load(project / "runs" / "고객")
     table = pd.DataFrame(rows, dtype=object).replace("", None)
     predictions, _ = predict(model, info, table)
     assert np.mean(predictions["prediction"] == table["상태"]) == pytest.approx(result["test"]["accuracy"])
 
 
-def test_odd_rows_are_predicted_all_the_same(trained: Path, capsys: pytest.CaptureFixture) -> None:
+def test_odd_rows_are_predicted_all_the_same(project: Path, capsys: pytest.CaptureFixture) -> None:
     header, rows = customer_rows(4)
     at = header.index
     rows[0][at("도시")], rows[1][at("점포")] = "화성", "새 지점"  # categories that were never seen
     rows[2] = ["" for _ in header]
     rows[2][at("국가")] = "KR"
     rows[3][at("나이")] = "비밀"
-    path = write_csv(trained / "odd.csv", [*header[:-1], "new column"], rows)
-    assert main([str(path)], trained) == 0
-    written = read(trained / "odd.predictions.csv")
+    path = write_csv(project / "odd.csv", [*header[:-1], "new column"], rows)
+    assert main([str(path)], project) == 0
+    written = read(project / "odd.predictions.csv")
     assert {row["prediction"] for row in written} <= {"유지", "이탈"}
     assert len(written) == 4
     printed = capsys.readouterr().out
@@ -145,20 +139,20 @@ def test_odd_rows_are_predicted_all_the_same(trained: Path, capsys: pytest.Captu
     assert "new column" in printed
 
 
-def test_a_file_that_lacks_a_column_is_refused(trained: Path) -> None:
+def test_a_file_that_lacks_a_column_is_refused(project: Path) -> None:
     header, rows = customer_rows(4)
-    path = write_csv(trained / "lacks.csv", [name.replace("나이", "나이대") for name in header], rows)
+    path = write_csv(project / "lacks.csv", [name.replace("나이", "나이대") for name in header], rows)
     with pytest.raises(UserError, match="no column '나이'; nearest: 나이대"):
-        main([str(path)], trained)
+        main([str(path)], project)
     with pytest.raises(UserError, match="no rows"):
-        main([str(write_csv(trained / "none.csv", header, []))], trained)
+        main([str(write_csv(project / "none.csv", header, []))], project)
 
 
-def test_the_input_is_never_overwritten(trained: Path) -> None:
-    path = write_csv(trained / "mine.csv", *customer_rows(5))
+def test_the_input_is_never_overwritten(project: Path) -> None:
+    path = write_csv(project / "mine.csv", *customer_rows(5))
     before = path.read_bytes()
     with pytest.raises(UserError, match="another --output"):
-        main([str(path), "--output", str(path)], trained)
+        main([str(path), "--output", str(path)], project)
     assert path.read_bytes() == before
 
 

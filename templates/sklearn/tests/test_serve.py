@@ -8,12 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import CONFIG, customer_rows, write_csv
+from conftest import Trained
 
 import store
 from predict import predict
 from table import read_table
-from train import main as train
 
 pytest.importorskip("fastapi", reason="python serve.py needs fastapi")
 pytest.importorskip("httpx2", reason="the tests of serve.py need httpx2")
@@ -21,14 +20,10 @@ pytest.importorskip("httpx2", reason="the tests of serve.py need httpx2")
 import serve
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def project(trained: Trained) -> Path:
     """A project with a model of the customer table and one of numbers."""
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "config.toml").write_text(CONFIG.replace("search_trials = 3", "search_trials = 0"), encoding="utf-8")
-    for arguments in (["--dataset", "diabetes"], ["--data", str(write_csv(folder / "고객.csv", *customer_rows()))]):
-        assert train(arguments, folder) == 0
-    return folder
+    return trained.folder
 
 
 def client(run: Path) -> Any:

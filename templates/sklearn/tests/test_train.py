@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CONFIG, write_csv
+from conftest import CONFIG, Trained, point_rows, write_csv
 
 import store
 import threads
@@ -64,23 +64,23 @@ def test_support_vectors_read_digits(config: Config) -> None:
     assert scores["SVM"].mean >= max(0.96, scores["decision tree"].mean + 0.05)
 
 
-def test_a_customer_table_trains_without_an_edit(project: Path, customers: Path, capsys: pytest.CaptureFixture) -> None:
-    result = run(project, "--data", str(customers))
+def test_a_customer_table_trains_without_an_edit(trained: Trained) -> None:
+    result = json.loads((trained.folder / "runs" / "고객" / "metrics.json").read_text("utf-8"))
     assert (result["task"], result["target"]) == ("classification", "상태")
     assert result["test"]["balanced_accuracy"] > result["baseline_test"]["balanced_accuracy"] + 0.2
     used = {name.split(" (")[0] for name in result["importances"]}
     assert used == {"나이", "성별", "도시", "구매액", "가입일", "점포"}
-    printed = capsys.readouterr().out
-    assert "taking the last column, 상태" in printed
-    assert "고객번호: left out" in printed
+    assert "taking the last column, 상태" in trained.printed
+    assert "고객번호: left out" in trained.printed
 
 
-def test_regression(project: Path) -> None:
-    result = run(project, "--dataset", "diabetes")
+def test_regression(trained: Trained) -> None:
+    run = trained.folder / "runs" / "diabetes"
+    result = json.loads((run / "metrics.json").read_text("utf-8"))
     assert result["task"] == "regression"
     assert result["test"]["r2"] > result["baseline_test"]["r2"] + 0.2
     assert result["test"]["mae"] < result["baseline_test"]["mae"]
-    assert (project / "runs" / "diabetes" / "residuals.png").stat().st_size
+    assert (run / "residuals.png").stat().st_size
 
 
 def test_a_price_and_many_texts(project: Path, config: Config) -> None:
@@ -93,14 +93,15 @@ def test_a_price_and_many_texts(project: Path, config: Config) -> None:
 
 
 def test_the_same_seed_gives_the_same_result(project: Path) -> None:
-    first = run(project, "--dataset", "iris")
-    rows = (project / "runs" / "iris" / "test_rows.csv").read_bytes()
+    data = ["--data", str(write_csv(project / "points.csv", *point_rows()))]
+    first = run(project, *data)
+    rows = (project / "runs" / "points" / "test_rows.csv").read_bytes()
     # Folds side by side change nothing; another seed does.
     (project / "config.toml").write_text(CONFIG.replace("n_jobs = 1", "n_jobs = 2"), encoding="utf-8")
-    assert run(project, "--dataset", "iris") == first
-    assert (project / "runs" / "iris" / "test_rows.csv").read_bytes() == rows
+    assert run(project, *data) == first
+    assert (project / "runs" / "points" / "test_rows.csv").read_bytes() == rows
     (project / "config.toml").write_text(CONFIG.replace("seed = 0", "seed = 1"), encoding="utf-8")
-    assert run(project, "--dataset", "iris")["cross_validation"] != first["cross_validation"]
+    assert run(project, *data)["cross_validation"] != first["cross_validation"]
 
 
 def test_many_rows_are_compared_on_a_sample(project: Path, capsys: pytest.CaptureFixture) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import customer_rows, write_csv
+from conftest import point_rows, write_csv
 
 import extras
 import tune
@@ -36,32 +38,59 @@ def copy_of(project: Path, name: str) -> Path:
     return other
 
 
+# A process that dies while it computes a certain fold, as with kill -9 or when the power goes.
+DIES = """
+import os, signal, sys
+from pathlib import Path
+import tune
+fold_scores, calls = tune.fold_scores, []
+def dies(*arguments):
+    calls.append(arguments)
+    if len(calls) == int(sys.argv[1]):
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+    return fold_scores(*arguments)
+tune.STARTUP, tune.fold_scores = 3, dies
+tune.main(sys.argv[3:], Path(sys.argv[2]))
+"""
+
+
+def dies(fold: int, project: Path, *arguments: str) -> None:
+    """Search until the process kills itself in the `fold`-th fold that it computes."""
+    command = [sys.executable, "-c", DIES, str(fold), str(project), *arguments]
+    ended = subprocess.run(command, cwd=Path(tune.__file__).parent, capture_output=True, text=True)
+    assert ended.returncode in (-9, 15), ended.stderr
+
+
 def test_going_on_is_like_never_stopping(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "STARTUP", 3)
     whole, parts = copy_of(project, "whole"), copy_of(project, "parts")
-    assert tune.main(["--dataset", "iris", "--trials", "9"], whole) == 0
-    assert tune.main(["--dataset", "iris", "--trials", "4"], parts) == 0
+    data = ["--data", str(write_csv(project / "points.csv", *point_rows()))]
+    assert tune.main([*data, "--trials", "9"], whole) == 0
+    dies(2, parts, *data, "--trials", "9")  # the first trial, in its second fold
+    assert trials(parts) == []
+    assert tune.main([*data, "--trials", "4"], parts) == 0
 
     def stopped(*arguments: object) -> float:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(tune, "score", stopped)
-        assert tune.main(["--dataset", "iris", "--trials", "9"], parts) == 130
+        assert tune.main([*data, "--trials", "9"], parts) == 130
     # Folds side by side change nothing either.
     text = (parts / "config.toml").read_text("utf-8").replace("n_jobs = 1", "n_jobs = 3")
     (parts / "config.toml").write_text(text, encoding="utf-8")
-    assert tune.main(["--dataset", "iris", "--trials", "9"], parts) == 0
+    assert tune.main([*data, "--trials", "9"], parts) == 0
     assert trials(parts) == trials(whole)
     assert len(trials(whole)) == 9
     assert any(state == "PRUNED" and len(scores) == 2 for state, _, scores in trials(whole))
-    assert (whole / "runs" / "iris" / "tuning.png").stat().st_size > 5000
+    assert (whole / "runs" / "points" / "tuning.png").stat().st_size > 5000
 
 
 def test_the_best_settings_are_trained_with(project: Path, capsys: pytest.CaptureFixture) -> None:
-    path = write_csv(project / '고객 "1".csv', *customer_rows(120))
+    header, rows = point_rows()
+    path = write_csv(project / '고객 "1".csv', [*header[:2], "상태"], rows)
     before = (project / "config.toml").read_text("utf-8")
-    assert tune.main(["--data", str(path), "--target", "상태", "--trials", "6"], project) == 0
+    assert tune.main(["--data", str(path), "--target", "상태", "--trials", "5"], project) == 0
     assert (project / "config.toml").read_text("utf-8") == before
     tuned = project / "runs" / '고객 "1"' / "tuned.toml"
     written = tomllib.loads(tuned.read_text("utf-8"))
@@ -75,24 +104,25 @@ def test_the_best_settings_are_trained_with(project: Path, capsys: pytest.Captur
 
 
 def test_the_held_out_rows_are_not_looked_at(project: Path) -> None:
-    header, rows = customer_rows(160)
+    header, rows = point_rows()
     text = (project / "config.toml").read_text("utf-8").replace('name = "auto"', 'name = "SVM"')
     (project / "config.toml").write_text(text, encoding="utf-8")
     first, second = copy_of(project, "first"), copy_of(project, "second")
     assert tune.main(["--data", str(write_csv(first / "a.csv", header, rows)), "--trials", "5"], first) == 0
     for row in prepare(load_config(first / "runs" / "a" / "tuned.toml", Config), first).test:
-        rows[row][header.index("나이")], rows[row][header.index("도시")] = "9999", "달"
+        rows[row][:2] = "9999", ""
     assert tune.main(["--data", str(write_csv(second / "a.csv", header, rows)), "--trials", "5"], second) == 0
     assert trials(first) == trials(second)
 
 
 def test_a_search_belongs_to_its_data_and_settings(project: Path, capsys: pytest.CaptureFixture) -> None:
-    assert tune.main(["--dataset", "iris", "--trials", "2"], project) == 0
+    data = ["--data", str(write_csv(project / "points.csv", *point_rows()))]
+    assert tune.main([*data, "--trials", "1"], project) == 0
     text = (project / "config.toml").read_text("utf-8")
     for old, new in (("seed = 0", "seed = 1"), ("folds = 3", "folds = 4")):
         (project / "config.toml").write_text(text.replace(old, new), encoding="utf-8")
         capsys.readouterr()
-        assert tune.main(["--dataset", "iris", "--trials", "1"], project) == 0
+        assert tune.main([*data, "--trials", "1"], project) == 0
         assert "0 trials so far" in capsys.readouterr().out
 
 
