@@ -12,13 +12,17 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from columns import Column
 from data import Dataset
-from words import say
+from words import figure, say
 
 # A single column that goes this far of the way from guessing to perfect is suspicious.
 GIVES_AWAY = 0.97
 CHECKED_ROWS = 4000
 # A class with a smaller share than this, of what it would have if all were equal, is called rare.
 RARE = 0.4
+# With so many copies among the rows, the test asks about rows that were learned by heart.
+REPEATED = 0.01
+# A number this many times the middle half's width away from the middle half is called far off.
+FAR = 10
 
 
 def warnings(data: Dataset, columns: list[Column], X: pd.DataFrame, y: np.ndarray, seed: int) -> list[str]:
@@ -26,7 +30,8 @@ def warnings(data: Dataset, columns: list[Column], X: pd.DataFrame, y: np.ndarra
     return [
         *(f"LEAKAGE? {text}" for text in leaks(columns, X, y, data.task, seed)),
         *(f"LEAKAGE? {text}" for text in belong_together(data, columns, X)),
-        *imbalance(y, data.classes),
+        *(f"LEAKAGE? {text}" for text in copies(data)),
+        *(imbalance(y, data.classes) if data.classes else far_off(y, data.target)),
     ]
 
 
@@ -86,10 +91,27 @@ def belong_together(data: Dataset, columns: list[Column], X: pd.DataFrame) -> li
     return found
 
 
+def copies(data: Dataset) -> list[str]:
+    """Rows that are there more than once: some of them are learned from and the others tested on."""
+    repeated = int(data.table.assign(**{data.target: data.y}).duplicated().sum())
+    if data.groups is not None or repeated < REPEATED * len(data.y):
+        return []
+    text = "{count} rows repeat another one: a copy on each side of the split flatters the result; remove mistakes"
+    return [say(text, count=repeated)]
+
+
+def far_off(y: np.ndarray, target: str) -> list[str]:
+    """Numbers to predict that are so far from the others that they decide every score which squares errors."""
+    low, high = np.quantile(y, [0.25, 0.75])
+    far = np.maximum(low - y, y - high) > FAR * (high - low)
+    if not far.any() or low == high:
+        return []
+    text = "{count} of {rows} values of {target} are far from the others (such as {value}): they decide R² and RMSE"
+    return [say(text, count=far.sum(), rows=len(y), target=target, value=figure(y[far][0]))]
+
+
 def imbalance(y: np.ndarray, classes: list[str]) -> list[str]:
     """Classes that are so rare that accuracy alone would hide how they fare."""
-    if not classes:
-        return []
     counts = np.bincount(y, minlength=len(classes))
     rare = np.flatnonzero(counts < RARE * len(y) / len(classes))
     if not len(rare):

@@ -103,10 +103,6 @@ def with_target(name: str, table: pd.DataFrame, target: str, config: Config, not
         empty = say("{count} rows without a value of {target} left out", count=(~known).sum(), target=target)
         notes = [*notes, empty]
     table = table[known]
-    repeated = int(table.duplicated().sum())
-    if repeated and config.data.path:
-        text = "repeated rows: {count}; a copy on each side of the split flatters the result"
-        notes = [*notes, say(text, count=repeated)]
     values, features = table[target], table.drop(columns=target)
     group = config.data.group
     # A row without a group belongs to no other: its own number, below zero.

@@ -17,7 +17,7 @@ from config import Config
 from data import Dataset, check_names, load_data, split
 from model import Candidate, Folds, candidates, folds
 from settings import UserError
-from words import say
+from words import figure, say
 
 # Where one class holds more than this share of the rows, always naming it would already look accurate.
 IMBALANCED = 0.8
@@ -107,8 +107,9 @@ def introduce(prepared: Prepared) -> None:
         shown = ", ".join(counts[:12]) + ", ..." * (len(counts) > 12)
         print("  " + say("classification, {count} classes: {classes}", count=len(counts), classes=shown))
     else:
-        text = "regression, numbers from {low:g} to {high:g}, half of them below {median:g}"
-        print("  " + say(text, low=data.y.min(), high=data.y.max(), median=np.median(data.y)))
+        low, median, high = map(figure, np.quantile(data.y, [0, 0.5, 1]))
+        text = "regression, numbers from {low} to {high}, half of them below {median}"
+        print("  " + say(text, low=low, high=high, median=median))
     text = "{learn} rows to learn from, {test} held out for the test at the end"
     print("  " + say(text, learn=len(prepared.learn), test=len(prepared.test)))
     if data.groups is not None:

@@ -88,6 +88,10 @@ def choose_model(prepared: Prepared, config: Config) -> tuple[Candidate, dict[st
         params, tuned = search(best, tuned, few.X, few.y, cv, metric, settings, n_jobs)
         found = ", ".join(f"{key} {value:.3g}" for key, value in params.items())
         print(f"  {tuned.mean:.3f} ± {tuned.std:.3f}  {found or say('the defaults: nothing better was found')}")
+    if tuned.mean - scores[BASELINE].mean < 2 * max(tuned.std, scores[BASELINE].std):
+        # Of many models one is always the luckiest, so a lead of one ± would often be none.
+        prepared.warnings.append(say("not clearly better than the baseline: perhaps nothing here tells the target"))
+        print("  " + prepared.warnings[-1])
     return (
         best,
         params,

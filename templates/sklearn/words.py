@@ -32,7 +32,9 @@ def follow(config: Path) -> None:
 
 
 def figure(value: float) -> str:
-    """A number with the digits that say something: 0.123 and 12,345."""
+    """A number with the digits that say something: 12,345 and 0.123 and 1.2e-05."""
+    if 0 < abs(value) < 0.01:
+        return f"{value:.2g}"
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_csv
+from conftest import point_rows, write_csv
 
-from checks import imbalance
+from checks import far_off, imbalance
 from config import BUNDLED, Config
 from prepare import Prepared, prepare
 from settings import UserError
@@ -72,7 +72,24 @@ def test_rare_classes_are_named() -> None:
     assert imbalance(np.array([0] * 95 + [1] * 5), ["stays", "leaves"])[0].startswith("rare: leaves 5/100 (5.0%)")
     assert imbalance(np.array([0] * 65 + [1] * 35), ["stays", "leaves"]) == []
     assert "c 4/84" in imbalance(np.array([0] * 40 + [1] * 40 + [2] * 4), ["a", "b", "c"])[0]
-    assert imbalance(np.array([1.5, 2.5]), []) == []
+
+
+def test_copies_of_rows_are_counted(config: Config, tmp_path: Path) -> None:
+    header, rows = point_rows(100)
+    assert prepared(config, write_csv(tmp_path / "a.csv", header, rows)).warnings == []
+    (found,) = prepared(config, write_csv(tmp_path / "b.csv", header, [*rows, *rows[:3]])).warnings
+    assert found.startswith("LEAKAGE? 3 rows repeat another one")
+
+
+def test_values_far_from_the_others_are_named(config: Config, tmp_path: Path) -> None:
+    draw = random.Random(0)
+    rows: list[list[object]] = [[round(draw.random(), 6), round(draw.gauss(500, 9), 3)] for _ in range(200)]
+    assert prepared(config, write_csv(tmp_path / "a.csv", ["x", "price"], rows)).warnings == []
+    (found,) = prepared(config, write_csv(tmp_path / "b.csv", ["x", "price"], [*rows, *[[0.5, 99999]] * 40])).warnings[
+        1:
+    ]
+    assert "values of price are far from the others (such as 99,999)" in found
+    assert far_off(np.array([1.0] * 9 + [2.0]), "x") == []  # no middle half to measure by
 
 
 def test_groups_stay_on_one_side(config: Config, tmp_path: Path) -> None:

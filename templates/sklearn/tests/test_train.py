@@ -51,6 +51,7 @@ def test_bundled_data_beats_the_baselines(project: Path, name: str, accuracy: fl
     assert result["baseline_test"]["accuracy"] < 0.65
     assert result["test"]["roc_auc"] > 0.97 > 0.51 > result["baseline_test"]["roc_auc"]
     assert all((project / "runs" / name / file).stat().st_size for file in (*RESULTS, *PLOTS))
+    assert result["warnings"] == []
 
 
 def test_support_vectors_read_digits(config: Config) -> None:
