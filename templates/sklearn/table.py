@@ -63,6 +63,9 @@ def read_parquet(path: Path, content: bytes) -> tuple[pd.DataFrame, list[str]]:
     notes: list[str] = []
     table = pd.DataFrame({position: _plain(cells.iloc[:, position]) for position in range(cells.shape[1])})
     table.columns = _unique_names([str(name).strip() for name in cells.columns], notes)
+    for position, name in enumerate(table):
+        if cells.iloc[:, position].map(lambda cell: isinstance(cell, (list, dict, np.ndarray))).any():
+            notes.append(say("{name}: lists or tables inside a cell are read as text; better unpack them", name=name))
     return table.dropna(how="all").reset_index(drop=True), notes
 
 

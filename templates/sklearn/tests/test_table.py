@@ -147,6 +147,15 @@ def test_parquet_is_read_like_the_same_table_in_csv(tmp_path: Path) -> None:
     assert convert(table, columns)["yes"].tolist()[::2] == [1.0, 0.0]
 
 
+def test_nested_parquet_is_noted(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow")
+    path = tmp_path / "nested.parquet"
+    pd.DataFrame({"x": [1, 2], "list": [[1, 2], None], "table": [{"a": 1}, {"a": 2}]}).to_parquet(path)
+    table, notes = read_table(path)
+    assert [note.split(":")[0] for note in notes] == ["list", "table"]
+    assert table["list"].isna().tolist() == [False, True]
+
+
 def test_a_damaged_parquet_file_is_explained(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow")
     path = tmp_path / "a.parquet"
