@@ -181,6 +181,8 @@ def plot_residuals(y: np.ndarray, predicted: np.ndarray, target: str, margin: fl
         right.legend(loc="upper left")
         right.set(xlabel=write("predicted {name}", name=name), ylabel=write("true minus predicted"))
         right.set_title(write("Residuals (held-out rows)"))
+        for axes in (left, right):
+            axes.locator_params(axis="x", nbins=5)  # large numbers would run into each other
         figure.savefig(path, dpi=120)
     return notes
 

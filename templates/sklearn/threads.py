@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+import warnings
 from pathlib import Path
+from typing import Any
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -30,4 +32,20 @@ def limit(threads: int) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a waiting thread sleeps instead of holding its core
 
 
+def hush() -> None:
+    """Leave out one false alarm of scikit-learn's.
+
+    Python keeps its list of warnings to show in one place for all threads. When two folds look at it at once, each
+    takes the other's half-made list for its own, and scikit-learn says that `delayed` was used without `Parallel`.
+    """
+    show = warnings.showwarning
+
+    def show_others(message: Warning | str, *rest: Any) -> None:
+        if "sklearn.utils.parallel.delayed" not in str(message):
+            show(message, *rest)
+
+    warnings.showwarning = show_others
+
+
+hush()
 limit(configured(Path(__file__).with_name("config.toml")))
