@@ -8,6 +8,8 @@ from pathlib import Path
 
 from settings import load_config, setting
 
+ENGINES = ("auto", "torch", "int8", "onnx", "transformers")  # what may compute the model while it writes
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -66,6 +68,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class GenerateConfig:
+    engine: str
     max_new_tokens: int
     do_sample: bool
     temperature: float
@@ -77,6 +80,8 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         """Checked here and not by `setting`, so that the command line's values are held to the same bounds."""
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {self.engine}")
         for key in ("max_new_tokens", "num", "batch_size"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be at least 1, not {getattr(self, key)}")

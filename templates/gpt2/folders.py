@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ SCRATCH = "scratch"  # the model name that means: none, make a new one
 END = "<|endoftext|>"  # GPT-2's token for the end of a text; it begins texts too
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 WEIGHTS = "model.safetensors"
+MADE_FROM = "made_from.json"  # in a converted copy: which model it is of
+COPY_FORMAT = 1  # of the copies' files; another number makes convert.py make them anew
 # What engine_torch.py and engine_onnx.py compute. A GPT-2 that wants it otherwise is left to transformers.
 USUAL = {
     "model_type": "gpt2",
@@ -97,6 +100,23 @@ def read_shape(folder: Path) -> Shape | None:
         epsilon=config.get("layer_norm_epsilon", 1e-5),
         activation=activation,
     )
+
+
+def copy_place(folder: Path, kind: str) -> Path:
+    """Where the faster copy of a model stands, once convert.py has made it."""
+    path = str(folder.resolve())
+    return RUNS / "converted" / f"{folder.resolve().name[:20]}-{zlib.crc32(path.encode()):08x}" / kind
+
+
+def fingerprint(folder: Path) -> list[object]:
+    """What tells whether a model is still the one that a copy was made of. Reading all of it would take too long."""
+    files = [folder / name for name in ("config.json", WEIGHTS)]
+    return [COPY_FORMAT, *([file.stat().st_size, file.stat().st_mtime_ns] for file in files)]
+
+
+def has_copy(folder: Path, kind: str) -> bool:
+    """Whether there is a copy of this kind of the model as it is now."""
+    return read_json(copy_place(folder, kind) / MADE_FROM).get("made_from") == fingerprint(folder)
 
 
 def read_text(folder: Path) -> Text:

@@ -14,7 +14,7 @@ from settings import UserError, main_guard
 # isort: split
 import numpy as np
 
-from config import GenerateConfig, read_config
+from config import ENGINES, GenerateConfig, read_config
 from decoding import decode
 from engines import Writer, open_writer, tell
 
@@ -138,6 +138,7 @@ def parse_arguments() -> argparse.Namespace:
     source.add_argument("--prompts", type=Path, metavar="FILE", help="a file with one prompt on each line")
     parser.add_argument("--model", help="a model folder, a hub id such as openai-community/gpt2, or scratch")
     parser.add_argument("--revision", help="branch, tag or commit of a hub model")
+    parser.add_argument("--engine", choices=ENGINES, help="what computes it (default: the fastest that is ready)")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="how many tokens to add at most")
     parser.add_argument("--greedy", action="store_true", help="always the likeliest token: the same text every time")
     parser.add_argument("--temperature", type=float, metavar="T", help="below 1 safer, above 1 wilder")
@@ -155,7 +156,7 @@ def main() -> int:
     config = read_config(arguments.config)
     options = generate_options(config.generate, arguments)
     prompts = read_prompts(arguments)
-    writer = open_writer(config, arguments.model, arguments.revision)
+    writer = open_writer(config, arguments.model, arguments.revision, options.engine)
     seed = random.SystemRandom().randrange(2**31) if arguments.seed is None else arguments.seed
     tell(f"{writer.about}; " + (f"seed {seed}" if options.do_sample else "greedy"))
     for number, room in enumerate(rooms_after(prompt_rows(writer, prompts), writer.engine.positions), 1):

@@ -39,6 +39,7 @@ TEXT = "\n\n".join(
     for place in ("river", "market")
 )
 SHAPE = ScratchConfig(n_layer=2, n_head=2, n_embd=32, vocab_size=320, steps=60, learning_rate=0.01)
+SIZE = Shape(SHAPE.n_layer, SHAPE.n_head, SHAPE.n_embd, 64, 1e-5, "gelu_pytorch_tanh")
 
 
 @pytest.fixture(autouse=True)
@@ -82,17 +83,33 @@ def model(tokenizer: Any) -> Any:
 
 
 @pytest.fixture
-def engines(model: Any, dev: Device) -> Callable[[str], Engine]:
+def engines(model: Any, dev: Device, tmp_path: Path) -> Callable[[str], Engine]:
     """engines("torch"): the model as each engine computes it."""
 
     def engine(name: str) -> Engine:
         if name == "hf":
             return HfEngine(model, dev)
-        shape = Shape(SHAPE.n_layer, SHAPE.n_head, SHAPE.n_embd, 64, 1e-5, "gelu_pytorch_tanh")
-        weights = {name.removeprefix("transformer."): weight for name, weight in model.state_dict().items()}
-        return TorchEngine(weights, shape)
+        if name == "onnx":
+            return onnx_engine(model, tmp_path / "exact.onnx")
+        return TorchEngine(bare_weights(model), SIZE)
 
     return engine
+
+
+def bare_weights(model: Any) -> dict[str, torch.Tensor]:
+    return {name.removeprefix("transformer."): weight for name, weight in model.state_dict().items()}
+
+
+def onnx_engine(model: Any, file: Path) -> Engine:
+    """The graph for ONNX Runtime, with its matrices as they are."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from engine_onnx import OnnxEngine
+    from onnx_graph import write_graph
+
+    weights = {name: weight.float().numpy() for name, weight in bare_weights(model).items()}
+    write_graph(file, weights, SIZE, eight_bits=False)
+    return OnnxEngine(file, SIZE, threads=1)
 
 
 @pytest.fixture
@@ -111,6 +128,7 @@ def folder(model: Any, tokenizer: Any, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def options() -> GenerateConfig:
     return GenerateConfig(
+        engine="auto",
         max_new_tokens=12,
         do_sample=True,
         temperature=1.0,

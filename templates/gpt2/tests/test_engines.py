@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def in_the_hub_cache(folder: Path, home: Path, name: str = "some/model") -> Path
 def test_a_gpt2_is_computed_by_this_project_and_another_kind_by_transformers(
     folder: Path, config: Config, tokenizer: Any, tmp_path: Path
 ) -> None:
-    own = writer_from(folder, config.machine)
+    own = writer_from(folder, config)
     rewrite(folder / "config.json", scale_attn_by_inverse_layer_idx=True)
     other = open_writer(config, str(folder))
     assert isinstance(own.engine, TorchEngine)
@@ -67,12 +68,12 @@ def test_both_give_the_same_scores(folder: Path, config: Config, activation: str
 
 
 def test_weights_as_openai_published_them_are_read_too(folder: Path, config: Config) -> None:
-    expected = writer_from(folder, config.machine).engine.score_all([3, 1, 4])
+    expected = writer_from(folder, config).engine.score_all([3, 1, 4])
     weights = load_file(folder / "model.safetensors")
     bare = {name.removeprefix("transformer."): weight for name, weight in weights.items() if name != "lm_head.weight"}
     bare["h.0.attn.bias"] = np.tril(np.ones((1, 1, 64, 64), np.float32))
     save_file(bare, folder / "model.safetensors", metadata={"format": "pt"})
-    assert (writer_from(folder, config.machine).engine.score_all([3, 1, 4]) == expected).all()
+    assert (writer_from(folder, config).engine.score_all([3, 1, 4]) == expected).all()
 
 
 def test_a_hub_model_is_found_in_the_cache(
@@ -118,7 +119,7 @@ def test_a_tokenizer_for_a_larger_model_is_refused(folder: Path, config: Config)
     weights["transformer.wte.weight"] = weights["transformer.wte.weight"][:300]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="320 tokens, but its model knows only 300"):
-        writer_from(folder, config.machine)
+        writer_from(folder, config)
 
 
 def test_an_empty_tokenizer_is_refused(folder: Path) -> None:
@@ -129,19 +130,30 @@ def test_an_empty_tokenizer_is_refused(folder: Path) -> None:
         read_text(folder)
 
 
-def test_writing_loads_neither_transformers_nor_the_hubs_library(folder: Path, config: Config) -> None:
-    """They take longer to load than a GPT-2 takes to write a sentence."""
-    program = (
-        "import sys, generate, engines\n"
-        "assert 'torch' not in sys.modules, 'asking for --help must not load torch'\n"
-        "from config import MachineConfig\n"
-        "machine = MachineConfig(*eval(sys.argv[2]))\n"
-        "engines.writer_from(engines.Path(sys.argv[1]), machine)\n"
-        "heavy = {'transformers', 'huggingface_hub', 'requests', 'httpx', 'torch._dynamo'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    machine = repr(tuple(vars(config.machine).values()))
+LIGHT = """
+import sys, generate, engines
+assert not {'torch', 'onnxruntime'} & set(sys.modules), '--help must load no engine'
+import config
+settings = config.read_config(config.Path(sys.argv[1]))
+engines.writer_from(config.Path(sys.argv[2]), settings, sys.argv[3]).engine.start([[1, 2]], 3)
+heavy = {'transformers', 'huggingface_hub', 'requests', 'httpx', 'torch._dynamo', 'onnx', *sys.argv[4:]}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("engine", "needless"), [("torch", []), ("onnx", ["torch", "safetensors"])])
+def test_writing_loads_nothing_that_takes_longer_than_writing(
+    folder: Path, config: Config, engine: str, needless: list[str]
+) -> None:
+    if engine == "onnx":
+        pytest.importorskip("onnxruntime")
+        writer_from(folder, config, engine)
+    arguments = [str(PROJECT / "config.toml"), str(folder), engine, *needless]
     answer = subprocess.run(
-        [sys.executable, "-c", program, str(folder), machine], cwd=PROJECT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", LIGHT, *arguments],
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert answer.returncode == 0, answer.stderr

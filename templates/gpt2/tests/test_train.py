@@ -73,7 +73,7 @@ def test_training_lowers_the_loss_on_text_that_it_has_not_seen(trained: Run) -> 
 
 def test_the_trained_folder_writes_what_it_learned(trained: Run, config: Config) -> None:
     """Greedy, it must say the sentence as it stands in the text: no word left out, none twice."""
-    writer = writer_from(trained.folder / "model", config.machine)
+    writer = writer_from(trained.folder / "model", config)
     greedy = dataclasses.replace(config.generate, do_sample=False, max_new_tokens=10)
     [[text]] = continue_prompts(writer, ["The old dog number 3 went to the"], greedy, seed=1)
     assert " and came back with" in text
