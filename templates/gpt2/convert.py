@@ -20,11 +20,12 @@ from settings import UserError, main_guard
 # isort: split
 from checkpoints import replace_folder
 from config import Config, read_config
-from data import read_documents, split_tail
+from data import read_documents
 from decoding import Engine, Scores, decode
 from engines import COPIES, Writer, exact_writer, open_copy, open_writer
 from extras import need
 from folders import MADE_FROM, WEIGHTS, copy_place, fingerprint, read_shape
+from split import hold_out
 
 MOST_LOSS = 3.0  # percent of perplexity
 WINDOW, WINDOWS = 128, 16  # tokens of held-out text that are judged: 16 pieces of 128
@@ -93,8 +94,8 @@ def surprises(scores: Scores, row: Sequence[int]) -> Scores:
 
 def held_out_rows(writer: Writer, config: Config) -> list[list[int]]:
     """Pieces of the text that training never learns from, as token ids. Raises UserError when it is too short."""
-    _, held_out = split_tail(read_documents(config.data.path), config.data.validation_share)
-    ids = writer.text.encode("\n\n".join(held_out))
+    split = hold_out(read_documents(config.data.path), config.data.validation_share, config.train.seed)
+    ids = writer.text.encode("\n\n".join(split.held_out))
     size = min(WINDOW, writer.engine.positions)
     rows = [ids[start : start + size] for start in range(0, len(ids) - size + 1, size)]
     if not rows:

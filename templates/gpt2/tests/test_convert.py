@@ -14,9 +14,11 @@ import torch
 
 import convert
 from config import Config
+from data import read_documents
 from engines import COPIES, Writer, choose_engine, exact_writer, open_writer, writer_from
 from folders import copy_place, has_copy
 from settings import UserError
+from split import hold_out
 from trainer import Run
 
 
@@ -66,10 +68,10 @@ def test_perplexity_is_that_of_the_models_own_loss(exact: Writer, config: Config
 
 
 def test_the_copy_is_judged_on_text_that_training_has_not_seen(exact: Writer, config: Config) -> None:
-    everything = Path(config.data.path).read_text(encoding="utf-8")
-    rows = convert.held_out_rows(exact, config)
-    judged = "".join(map(exact.text.decode, rows))
-    assert judged.strip() in everything[int(len(everything) * (1 - config.data.validation_share)) - 100 :]
+    split = hold_out(read_documents(config.data.path), config.data.validation_share, config.train.seed)
+    judged = "".join(map(exact.text.decode, convert.held_out_rows(exact, config)))
+    assert judged in "\n\n".join(split.held_out)
+    assert judged not in "\n\n".join(split.training)
 
 
 def test_a_copy_that_loses_too_much_is_refused_and_not_kept(exact: Writer, config: Config, kind: str) -> None:
