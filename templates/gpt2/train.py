@@ -9,8 +9,12 @@ import argparse
 import dataclasses
 import itertools
 import os
+import re
+import shlex
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from settings import UserError, main_guard  # isort: skip (before torch: see there)
 
@@ -37,6 +41,7 @@ def begin(
     *,
     anew: bool = False,
     folder: Path | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Run:
     """A run from the model that `name` or else config.toml names, or from a new one where the hub can't be reached.
 
@@ -59,7 +64,7 @@ def begin(
     wanted_folder = run_name or ("finetune" if start else SCRATCH)
     folder = folder or ranks.from_first(lambda: free_folder(wanted_folder, numbered=not run_name, anew=anew))
     recipe = config.finetuning(method) if start else config.scratch
-    return Run(config, recipe, folder, start, origin=(wanted, config.model.revision), ranks=ranks)
+    return Run(config, recipe, folder, start, origin=(wanted, config.model.revision), told=told, ranks=ranks)
 
 
 def free_folder(name: str, *, numbered: bool, anew: bool = False) -> Path:
@@ -91,15 +96,20 @@ def last_saved(run_name: str | None) -> Path:
     return saved.parent
 
 
-def resume(config: Config, run_name: str | None, ranks: Ranks = ALONE) -> Run:
-    """The run of that name, or else the one that was saved last, where it stopped."""
+def resume(config: Config, run_name: str | None, ranks: Ranks = ALONE, *, told: Mapping[str, Any] | None = None) -> Run:
+    """The run of that name, or else the one that was saved last, where it stopped.
+
+    What the command line said when it began holds, unless it is `told` anew.
+    """
     last = ranks.from_first(lambda: last_saved(run_name))
     print(f"start: {last}", flush=True)
     extra = read_checkpoint(last)[1]
+    told = extra["told"] | {key: value for key, value in (told or {}).items() if value is not None}
+    config = with_told(config, told)
     method, origin = extra["method"], (str(extra["origin"][0]), str(extra["origin"][1]))
     start = load_pretrained(*origin) if method == "lora" else load_pretrained(str(last))
     recipe = config.scratch if method == SCRATCH else config.finetuning(method)
-    return Run(config, recipe, last.parent, start, origin=origin, resume=True, ranks=ranks)
+    return Run(config, recipe, last.parent, start, origin=origin, told=told, resume=True, ranks=ranks)
 
 
 def describe(run: Run) -> str:
@@ -132,8 +142,14 @@ def train_until_stopped(run: Run, seconds: float | None = None) -> bool:
         )
     elif run.step < run.recipe.steps:
         print(f"\nstopped and saved at step {run.step} of {run.recipe.steps}")
-        print(f"go on with: python train.py --resume --name {run.folder.name}")
+        print(f"go on with: python train.py --resume --name {quoted(run.folder.name)}")
     return not interrupted
+
+
+def quoted(word: object) -> str:
+    """A word as a command line takes it."""
+    text = str(word)
+    return text if re.fullmatch(r"[\w./\\-]+", text) else shlex.quote(text) if '"' in text else f'"{text}"'
 
 
 def train_from_scratch(config: Config) -> Path:
@@ -158,16 +174,17 @@ def find_learning_rate(config: Config, model: str | None) -> str:
 
 def choose_run(config: Config, options: argparse.Namespace, ranks: Ranks) -> Run:
     """The run to go on with, or a new one."""
+    told = {"data": options.data, "steps": options.steps}
     if options.resume == "yes" and not restarted():
-        return resume(config, options.name, ranks)
+        return resume(config, options.name, ranks, told=told)
     auto = options.resume == "auto" or restarted()
     begun = ranks.from_first(lambda: newest(options.name, "metrics.jsonl")) if auto else None
     if begun and (begun.parent / "last" / "checkpoint.json").is_file():
-        return resume(config, begun.parent.name, ranks)
-    return begin(config, options.model, options.name, ranks, anew=auto)
+        return resume(config, begun.parent.name, ranks, told=told)
+    return begin(config, options.model, options.name, ranks, anew=auto, told=told)
 
 
-def main() -> int:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Teach a GPT-2 your text; see also config.toml.")
     parser.add_argument("--data", help="a text file, or a folder of them")
     parser.add_argument("--model", help="where to start: a model folder, a hub id, or scratch for a new small model")
@@ -189,21 +206,31 @@ def main() -> int:
         raise UserError("--resume goes on with the run's own model; leave --model out")
     if options.resume == "yes" and options.lora:
         raise UserError("--resume goes on as the run began; leave --lora out")
-    config = read_config(options.config)
-    if options.lora and (options.model or config.model.name) == SCRATCH:
-        raise UserError("a new model has nothing yet that --lora could build on; leave it out")
-    if options.data is not None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=options.data))
-    if options.lora:
-        config = dataclasses.replace(config, finetune=dataclasses.replace(config.finetune, method="lora"))
-    if options.steps is not None:
-        if options.steps < 1:
-            raise UserError("--steps must be at least 1")
+    if options.steps is not None and options.steps < 1:
+        raise UserError("--steps must be at least 1")
+    return options
+
+
+def with_told(config: Config, told: Mapping[str, Any]) -> Config:
+    """The settings with what the command line said of the text (data) and the number of updates (steps)."""
+    if told.get("data") is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=told["data"]))
+    if told.get("steps") is not None:
         config = dataclasses.replace(
             config,
-            scratch=dataclasses.replace(config.scratch, steps=options.steps),
-            finetune=dataclasses.replace(config.finetune, steps=options.steps),
+            scratch=dataclasses.replace(config.scratch, steps=told["steps"]),
+            finetune=dataclasses.replace(config.finetune, steps=told["steps"]),
         )
+    return config
+
+
+def main() -> int:
+    options = parse_arguments()
+    config = with_told(read_config(options.config), vars(options))
+    if options.lora and (options.model or config.model.name) == SCRATCH:
+        raise UserError("a new model has nothing yet that --lora could build on; leave it out")
+    if options.lora:
+        config = dataclasses.replace(config, finetune=dataclasses.replace(config.finetune, method="lora"))
     set_threads(config.machine.threads)
     if options.find_lr:
         if options.resume or restarted() or "RANK" in os.environ:
@@ -218,7 +245,7 @@ def main() -> int:
     folder = run.folder
     print(f"\n{run.judged.outcome()}")
     print(f"curves: {folder / 'curves.png'}   model: {folder / 'model'}")
-    print(f'write with it: python generate.py --model {folder / "model"} "{run.opening}"')
+    print(f"write with it: python generate.py --model {quoted(folder / 'model')} {quoted(run.opening)}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Run:
 
     It starts from `start`, a model and its tokenizer, or from a new model. `recipe` tells how far and how fast to
     learn: config.scratch for a new model, config.finetuning(method) for one that can write already. `origin` says where
-    the latter came from: (name, revision).
+    the latter came from: (name, revision). `told` is what the command line said; a run that goes on is told it again.
     """
 
     def __init__(
@@ -58,10 +58,12 @@ class Run:
         start: tuple[Any, Any] | None = None,
         *,
         origin: tuple[str, str] = ("", ""),
+        told: Mapping[str, Any] | None = None,
         resume: bool = False,
         ranks: Ranks = ALONE,
     ) -> None:
         self.config, self.recipe, self.folder, self.origin, self.ranks = config, recipe, folder, origin, ranks
+        self.told = dict(told or {})
         seed_everything(config.train.seed)
         documents = read_documents(config.data.path)
         self.split = hold_out(documents, config.data.validation_share, config.train.seed)
@@ -285,7 +287,8 @@ class Run:
             self.folder / "last",
             model=self.learned,
             step=self.step,
-            extra=self.description | {"judged": dataclasses.asdict(self.judged), "origin": self.origin},
+            extra=self.description
+            | {"judged": dataclasses.asdict(self.judged), "origin": self.origin, "told": self.told},
             also=None if self.adapters else lambda folder: save_pretrained(folder, self.model, self.tokenizer),
             **self.state,
         )

@@ -197,6 +197,27 @@ def test_metrics_and_curves_are_written(trained: Run) -> None:
     assert (trained.folder / "curves.png").stat().st_size > 5000
 
 
+def test_what_the_command_line_said_holds_when_going_on(
+    config: Config, text: str, with_text: Callable[[str], Config], tmp_path: Path
+) -> None:
+    other = with_text(text + "And more. " * 50)
+    told = {"data": other.data.path, "steps": 7}
+    train.begin(train.with_told(config, told), "scratch", None, told=told).train(lambda: True)
+    resumed = train.resume(config, None, told={"data": None, "steps": None})
+    assert (resumed.recipe.steps, resumed.config.data) == (7, other.data)
+    assert train.resume(config, None, told={"steps": 9}).recipe.steps == 9
+    with pytest.raises(UserError, match="training_tokens has changed"):
+        train.resume(config, None, told={"data": config.data.path})
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("runs/scratch-2/model", "runs/scratch-2/model"), ("한글 이야기", '"한글 이야기"'), ('say "so"', "'say \"so\"'")],
+)
+def test_a_command_to_copy_is_quoted(word: str, expected: str) -> None:
+    assert train.quoted(word) == expected
+
+
 def test_a_changed_text_is_noticed_when_going_on(begin: Begin, text: str, with_text: Callable[[str], Config]) -> None:
     begin().train(lambda: True)
     with pytest.raises(UserError, match="training_tokens has changed"):
