@@ -75,10 +75,10 @@ def test_each_fold_fits_its_own_preprocessing(config: Config, monkeypatch: pytes
 def test_noise_cannot_be_predicted(project: Path) -> None:
     """Many random columns, a random target: whatever scores above chance here has looked where it must not."""
     draw = random.Random(0)
-    header = [*(f"x{i}" for i in range(40)), *(f"text{i}" for i in range(3)), "y"]
+    header = [*(f"x{i}" for i in range(60)), *(f"text{i}" for i in range(3)), "y"]
     rows = [
         [
-            *(round(draw.gauss(0, 1), 4) for _ in range(40)),
+            *(round(draw.gauss(0, 1), 4) for _ in range(60)),
             *(f"t{draw.randint(1, 40)}" for _ in range(3)),
             draw.choice("ab"),
         ]
