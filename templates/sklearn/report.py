@@ -167,6 +167,9 @@ def plot_confusion(y: np.ndarray, predicted: np.ndarray, classes: list[str], pat
 def plot_residuals(y: np.ndarray, predicted: np.ndarray, target: str, margin: float, path: Path) -> list[str]:
     """Predicted against true values, and the error against the prediction: a good model leaves no pattern there."""
     (name,), font, write, notes = drawable([target])
+    near = np.abs(y - predicted) <= 10 * margin  # a single row far off would press all others into one line
+    left_out = 0 if near.sum() < 2 else int((~near).sum())
+    y, predicted = (y[near], predicted[near]) if left_out else (y, predicted)
     with mpl.rc_context(font):
         figure = Figure(figsize=(10, 4.5), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -181,6 +184,8 @@ def plot_residuals(y: np.ndarray, predicted: np.ndarray, target: str, margin: fl
         right.legend(loc="upper left")
         right.set(xlabel=write("predicted {name}", name=name), ylabel=write("true minus predicted"))
         right.set_title(write("Residuals (held-out rows)"))
+        if left_out:
+            right.set_title(write("Residuals (held-out rows, {count} far off not shown)", count=left_out))
         for axes in (left, right):
             axes.locator_params(axis="x", nbins=5)  # large numbers would run into each other
         figure.savefig(path, dpi=120)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 import report
 import words
@@ -69,6 +70,16 @@ def test_what_nothing_depends_on_has_no_importance() -> None:
     assert ranked[0][1] == pytest.approx(2, abs=0.3)  # a shuffled prediction is as far off as twice the variance
     assert ranked[0][2] > 0
     assert [fall for _, fall, _ in ranked[1:]] == [0, 0]
+
+
+def test_rows_far_off_do_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    scatter = Axes.scatter
+    monkeypatch.setattr(Axes, "scatter", lambda self, x, y, **k: drawn.append(len(x)) or scatter(self, x, y, **k))
+    y = np.arange(20.0)
+    for truth, margin in ((y, 1.0), (np.where(y == 3, 1e6, y), 1.0), (y + 1, 0.0)):
+        report.plot_residuals(truth, y, "price", margin, tmp_path / "a.png")
+    assert drawn == [20, 20, 19, 19, 20, 20]
 
 
 def test_metrics_are_right() -> None:

@@ -126,6 +126,13 @@ def test_a_chosen_model_is_trained_with_its_settings(project: Path) -> None:
     assert result["cross_validation"]["gradient boosting"]["mean"] == result["tuned"]["mean"]
 
 
+def test_what_beats_no_baseline_is_named(project: Path) -> None:
+    text = CONFIG.replace('"auto"\nsettings', '"logistic regression"\nsettings')
+    (project / "config.toml").write_text(text, encoding="utf-8")
+    path = write_csv(project / "useless.csv", ["x", "y"], [[i % 4, "ab"[i // 4 % 2]] for i in range(160)])
+    assert run(project, "--data", str(path))["warnings"][-1].startswith("not clearly better than the baseline")
+
+
 def test_an_imbalanced_target_is_not_judged_by_accuracy(project: Path) -> None:
     rows = [[i % 13, "rare" if i % 13 == 0 else "common"] for i in range(200)]
     path = write_csv(project / "rare.csv", ["x", "y"], rows)
