@@ -158,9 +158,8 @@ def _places(only: str | None, card: Accelerator | None) -> list[str]:
 def _rented(places: list[str], card: Accelerator, count: int, precision: str, estimated: int) -> dict[str, str]:
     """Place → the card to rent there: the plan's own, or the nearest where no cloud has it."""
     own = _find(card)
-    if own and (card.vendor == "amd" or any(where in _CLUSTERS for where in places[:1])):
-        return {where: own for where in places if _has(own, where, count)}
-    if own and any(_has(own, where, count) for where in table("skypilot")["places"] if where not in _CLUSTERS):
+    bought = bool(own) and not table("skypilot")["cards"][own]["clouds"] and card.vendor != "amd"
+    if own and (not bought or any(where in _CLUSTERS for where in places[:1])):
         return {where: own for where in places if _has(own, where, count)}
     near = {where: _nearest(where, count, precision, estimated) for where in places if where not in _CLUSTERS}
     return {where: name for where, name in near.items() if name}

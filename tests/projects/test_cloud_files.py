@@ -67,6 +67,7 @@ def test_without_a_place_there_are_several_to_choose_from() -> None:
     offers = sky("transformer", "8xh100")["resources"]["any_of"]
     assert {offer["infra"] for offer in offers} == {"aws", "azure", "gcp", "lambda", "kubernetes"}
     assert {offer["accelerators"] for offer in offers} == {"H100:8"}
+    assert [offer["infra"] for offer in sky("transformer", "3xh100")["resources"]["any_of"]] == ["kubernetes"]
 
 
 @pytest.mark.parametrize("target", ["aws:2xh100", "lambda:8xl4", "azure:8xmi300x", "gcp:rtx-4090"])
