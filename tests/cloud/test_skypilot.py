@@ -6,6 +6,7 @@ what test_cloud_files.py looks at.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -90,3 +91,19 @@ def test_skypilot_would_refuse_what_is_wrong(skypilot: Path, tmp_path: Path) -> 
         assert text.count(old) == 1
         (tmp_path / f"{name}.yaml").write_text(text.replace(old, new), encoding="utf-8")
     assert all("error" in answer for answer in _answers(skypilot, tmp_path).values())
+
+
+@pytest.mark.slow
+def test_skypilot_sends_the_users_data_along_and_no_environment(skypilot: Path, tmp_path: Path) -> None:
+    (tmp_path / ".skyignore").write_text(files("transformer", "8xh100")[".skyignore"], encoding="utf-8")
+    (tmp_path / ".gitignore").write_text(files("transformer", "8xh100")[".gitignore"], encoding="utf-8")
+    for path in (".venv/bin/python", "runs/last/state.pt", "data/mine.tsv", "tests/__pycache__/x.pyc", "train.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    program = "from sky.data import storage_utils; print(storage_utils.get_excluded_files('.'))"
+    environment = {**os.environ, "HOME": str(tmp_path / "home")}
+    answer = subprocess.run(
+        [skypilot, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    left_out = set(ast.literal_eval(answer.stdout.splitlines()[-1]))
+    assert left_out == {".venv", "runs", "tests/__pycache__"}
