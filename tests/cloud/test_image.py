@@ -1,8 +1,8 @@
 """The Dockerfiles: no engine is at hand, so they are parsed and their commands run in order in a fresh folder.
 
 `RUN pip` runs in an environment of its own, `COPY` copies what `.dockerignore` leaves, `CMD` runs to its end. Not run:
-`apt-get` and `useradd`, which change the system, and the download of torch, which is far and large; the one that is here
-stands for it.
+`apt-get` and `useradd`, which change the system, and the download of torch, which is far and large; the one that is
+here stands for it.
 """
 
 from __future__ import annotations

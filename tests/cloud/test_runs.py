@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -136,7 +137,8 @@ def test_a_lost_machine_goes_on_elsewhere_from_what_was_kept(tmp_path: Path, nam
         time.sleep(0.2)
     time.sleep(2)
     for process in _family(running.pid):
-        os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     running.communicate()
 
     second = _project(tmp_path / "second", name, steps="4000")
