@@ -27,8 +27,8 @@ def _generated(folder: Path, language: str, chosen: dict[str, str]) -> Path:
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_hostile_settings_change_no_code(tmp_path: Path, language: str) -> None:
     names = ("data_path", "target", "group", "encoding")
-    plain = _generated(tmp_path / "plain", language, {})
-    hostile = _generated(tmp_path / "hostile", language, dict.fromkeys(names, _HOSTILE))
+    plain = _generated(tmp_path / "plain" / "shop", language, {})
+    hostile = _generated(tmp_path / "hostile" / "shop", language, dict.fromkeys(names, _HOSTILE))
     files = sorted(path.relative_to(plain).as_posix() for path in plain.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(hostile).as_posix() for path in hostile.rglob("*") if path.is_file())
     changed = {name for name in files if (plain / name).read_bytes() != (hostile / name).read_bytes()}
