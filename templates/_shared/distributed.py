@@ -11,10 +11,8 @@ import os
 import random
 import shutil
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,13 +20,10 @@ import torch
 import torch.distributed as dist
 from torch.nn import Module
 
+from contact import BACKENDS, connect, in_short, is_about_contact
 from settings import UserError
 
 T = TypeVar("T")
-
-CONTACT_SECONDS = 50  # for all processes to find each other: torch alone would wait for half an hour
-WORK_SECONDS = 2 * 60 * 60  # for one process to wait for another at work; it is torchrun that notices a dead one
-BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl", "xpu": "cpu:gloo,xpu:xccl"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +38,13 @@ class Ranks:
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+    @property
+    def command(self) -> str:
+        """What a script is started with."""
+        if self.size == self.on_this_machine:
+            return "python" if self.size == 1 else f"torchrun --standalone --nproc-per-node={self.size}"
+        return "torchrun (with the same options)"
 
     @property
     def shards(self) -> int:
@@ -205,10 +207,10 @@ def together(strategy: str, device: str) -> Iterator[Ranks]:
             yield ranks
             ranks.wait()
     except (dist.DistError, RuntimeError) as error:
-        if not _is_about_contact(error):
+        if not is_about_contact(error):
             raise
         raise UserError(
-            f"rank {ranks.rank} lost another process, so training ends ({_in_short(error)}). Look above for that one's "
+            f"rank {ranks.rank} lost another process, so training ends ({in_short(error)}). Look above for that one's "
             "own message; what was saved is whole: go on with --resume"
         ) from None
     dist.destroy_process_group()
@@ -242,50 +244,5 @@ def _join(strategy: str, kind: str) -> Ranks:
                 f"start it with --nproc-per-node={count}"
             )
         torch.accelerator.set_device_index(local)
-    _connect(rank, size, BACKENDS[kind])
+    connect(rank, size, kind)
     return Ranks(rank, size, here, strategy)
-
-
-def _connect(rank: int, size: int, backend: str) -> None:
-    """Make the process group. A first one that only greets has a short time-out; at work, waiting is no mistake."""
-    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-    ending, store = time.monotonic() + CONTACT_SECONDS, None
-    try:
-        store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=CONTACT_SECONDS)))
-        store.set(f"here {rank}", socket.gethostname())
-        left = timedelta(seconds=max(5.0, ending - time.monotonic()))
-        for name, engine, patience in (("greet", "gloo", left), ("work", backend, timedelta(seconds=WORK_SECONDS))):
-            dist.init_process_group(
-                engine, store=dist.PrefixStore(name, store), rank=rank, world_size=size, timeout=patience
-            )
-            dist.all_reduce(torch.zeros(1))
-            if name == "greet":
-                dist.destroy_process_group()
-    except (dist.DistError, RuntimeError) as error:
-        raise UserError(_no_contact(error, address, rank, size, store)) from None
-
-
-def _no_contact(error: Exception, address: str, rank: int, size: int, store: Any) -> str:
-    where = f"rank {rank} on {socket.gethostname()}"
-    if store is None:
-        return (
-            f"{where} can't reach {address}, where all processes meet ({_in_short(error)}); check the address, that "
-            "this node can reach it, and that nothing blocks the port"
-        )
-    missing = [str(other) for other in range(size) if not store.check([f"here {other}"])]
-    if missing:
-        late = ", ".join(missing)
-        return f"{where} waited {CONTACT_SECONDS} s at {address}, but rank {late} of {size} did not come"
-    return (
-        f"{where} reaches {address} but not every other process ({_in_short(error)}); with several networks, name the "
-        "one between the nodes: GLOO_SOCKET_IFNAME=eth0 (and NCCL_SOCKET_IFNAME=eth0)"
-    )
-
-
-def _is_about_contact(error: Exception) -> bool:
-    signs = ("onnection closed", "onnection reset", "roken pipe", "imed out", "timeout", "NCCL", "gloo", "Socket")
-    return isinstance(error, dist.DistError) or any(sign in str(error) for sign in signs)
-
-
-def _in_short(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0].strip()[:150] or type(error).__name__

@@ -142,7 +142,7 @@ def train_until_stopped(run: Run, seconds: float | None = None) -> bool:
         )
     elif run.step < run.recipe.steps:
         print(f"\nstopped and saved at step {run.step} of {run.recipe.steps}")
-        print(f"go on with: python train.py --resume --name {quoted(run.folder.name)}")
+        print(f"go on with: {run.ranks.command} train.py --resume --name {quoted(run.folder.name)}")
     return not interrupted
 
 

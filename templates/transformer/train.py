@@ -254,7 +254,7 @@ def main() -> int:
         print(run.memory_report())
     if not ranks.first:
         return 130 if interrupted else 0
-    again = "python train.py --resume" + (f" --steps {options.steps}" if options.steps else "")
+    again = f"{ranks.command} train.py --resume" + (f" --steps {options.steps}" if options.steps else "")
     if interrupted:
         print(f"\nstopped and saved at step {run.step}; go on with: {again}")
         return 130
