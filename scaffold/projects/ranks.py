@@ -15,6 +15,7 @@ from scaffold.hardware.machine import Accelerator, Machine
 from scaffold.projects.template import Template
 
 PORT = 29500  # where the first node listens: torch's own default
+PATIENCE = 50  # seconds for the nodes to find each other: left alone, torchrun waits for ten minutes
 _WORDS = {"cuda": "GPU", "xpu": "GPU", "mps": "GPU", "cpu": "CPU core"}
 
 
@@ -184,7 +185,7 @@ def launch_command(template: Template, nodes: int, per_node: int) -> str | None:
     if nodes == 1:
         return f"torchrun --standalone --nproc-per-node={per_node} {script}"
     where = f"--nnodes={nodes} --nproc-per-node={per_node} --node-rank=RANK --master-addr=HEAD --master-port={PORT}"
-    return f"torchrun {where} {script}"
+    return f"torchrun {where} --rdzv-conf=timeout={PATIENCE} {script}"
 
 
 def _divisors(number: int, least: int, most: int) -> list[int]:
