@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from settings import load_config, setting
 
@@ -86,7 +88,7 @@ class GenerateConfig:
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be at least 1, not {getattr(self, key)}")
         if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature must be above 0, not {self.temperature}; for no randomness take --greedy")
+            raise ValueError(f"temperature must be above 0, not {self.temperature}; for no randomness take greedy")
         if self.top_k < 0:
             raise ValueError(f"top_k must be 0 (off) or more, not {self.top_k}")
         if not 0 < self.top_p <= 1:
@@ -95,6 +97,17 @@ class GenerateConfig:
             raise ValueError(f"repetition_penalty must be above 0 (1 is off), not {self.repetition_penalty}")
         if self.num > 1 and not self.do_sample:
             raise ValueError(f"greedy writes the same text every time: with num {self.num}, sample")
+
+    def steered(self, changes: Mapping[str, Any], *, greedy: bool) -> GenerateConfig:
+        """These settings with what somebody wants otherwise. Raises ValueError for what makes no sense."""
+        sampling = sorted({"temperature", "top_k", "top_p"} & changes.keys())
+        if greedy and sampling:
+            raise ValueError(f"greedy always takes the likeliest token: {sampling[0]} would change nothing")
+        if greedy:
+            changes = {"num": 1} | dict(changes) | {"do_sample": False}
+        elif sampling:
+            changes = dict(changes) | {"do_sample": True}
+        return dataclasses.replace(self, **changes)
 
 
 @dataclass(frozen=True)

@@ -107,17 +107,10 @@ def read_prompts(arguments: argparse.Namespace) -> list[str]:
 def generate_options(config: GenerateConfig, arguments: argparse.Namespace) -> GenerateConfig:
     """config.toml's [generate] with the command line's changes. Raises UserError for values that make no sense."""
     given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(config)}
-    changes = {key: value for key, value in given.items() if value is not None}
-    sampling = sorted({"temperature", "top_k", "top_p"} & changes.keys())
-    if arguments.greedy:
-        if sampling:
-            flag = sampling[0].replace("_", "-")
-            raise UserError(f"--greedy always takes the likeliest token: --{flag} would change nothing")
-        changes = {"num": 1} | changes | {"do_sample": False}
-    elif sampling:
-        changes["do_sample"] = True
     try:
-        return dataclasses.replace(config, **changes)
+        return config.steered(
+            {key: value for key, value in given.items() if value is not None}, greedy=arguments.greedy
+        )
     except ValueError as error:
         raise UserError(str(error)) from None
 

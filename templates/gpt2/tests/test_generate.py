@@ -198,7 +198,7 @@ def test_a_terminal_sees_the_same_text_word_by_word(
     [
         ([], "there is no prompt"),
         (["x", "--temperature", "0"], "temperature must be above 0"),
-        (["x", "--greedy", "--top-k", "5"], "--top-k would change nothing"),
+        (["x", "--greedy", "--top-k", "5"], "top_k would change nothing"),
         (["x", "--greedy", "--num", "2"], "greedy writes the same text"),
         (["x", "--model", "nowhere/at/all"], "no model folder nowhere/at/all"),
         (["x", "--model", "openai-community/gpt2"], "HF_HUB_OFFLINE"),
