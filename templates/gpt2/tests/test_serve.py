@@ -76,12 +76,21 @@ def test_a_stream_is_the_same_text_bit_by_bit(ask: Ask, address: str) -> None:
         assert answer.read().decode() == whole["texts"][0]
 
 
-def test_whoever_hangs_up_sets_the_model_free(config: Config, writer: Writer) -> None:
+def test_whoever_hangs_up_sets_the_model_free(config: Config, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, steps = writer.engine.step, []
+
+    def slow_step(tokens: list[int]) -> Any:
+        time.sleep(0.02)
+        steps.append(tokens)
+        return step(tokens)
+
+    monkeypatch.setattr(writer.engine, "step", slow_step)
     desk = serve.Desk(writer)
     pieces = desk.stream("The cat", dataclasses.replace(config.generate, max_new_tokens=60), 1)
     assert next(pieces) is not None
     pieces.close()
     assert desk.turn.acquire(timeout=30)
+    assert len(steps) < 50
 
 
 @pytest.mark.parametrize(
@@ -123,7 +132,9 @@ def test_when_too_many_wait_the_next_is_sent_away(
         desk.write("x", config.generate, 1)
     assert "too many" in "".join(desk.stream("x", config.generate, 1))
     desk.places.release()
-    assert desk.write("x", config.generate, 1)
+    short = dataclasses.replace(config.generate, max_new_tokens=1)
+    for _ in range(3):  # each gives its place back
+        assert desk.write("x", short, 1)
 
 
 def test_requests_at_the_same_time_get_their_own_texts(ask: Ask) -> None:
