@@ -172,8 +172,11 @@ class Metrics:
             rows.extend(map(json.loads, self.path.read_text(encoding="utf-8").splitlines()))
         return rows
 
-    def plot(self, png: Path, *, score: str, loss: str = "loss") -> None:
-        """Draw training and validation loss and, where rows have one, the score called `score`."""
+    def plot(self, png: Path, *, score: str, loss: str = "loss", magnitudes: bool = False) -> None:
+        """Draw training and validation loss and, where rows have one, the score called `score`.
+
+        `magnitudes`: the score may span some, and is then drawn by them.
+        """
         if self.quiet:
             return
         import matplotlib
@@ -190,6 +193,9 @@ class Metrics:
         for axes, name in ((left, loss), (right, score)):
             axes.set(xlabel="step", ylabel=name, title=f"{name} by step")
             axes.grid(alpha=0.3)
+            low, high = axes.dataLim.intervaly
+            if magnitudes and axes is right and axes.lines and high > 10 * low > 0:
+                axes.set_yscale("log")
             if axes.lines:
                 axes.legend()
         figure.savefig(png, dpi=120)

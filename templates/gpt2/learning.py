@@ -79,10 +79,10 @@ class Judgement:
 
     def outcome(self) -> str:
         """What the training came to, in a line or two."""
-        text = f"best validation loss {self.best:.4f} (perplexity {math.exp(self.best):.1f}) at step {self.step}"
+        text = f"best validation loss {self.best:.4f} (perplexity {math.exp(self.best):,.1f}) at step {self.step}"
         if self.before is None:
             return text
-        text += f"; before fine-tuning {self.before:.4f} ({math.exp(self.before):.1f})"
+        text += f"; before fine-tuning {self.before:.4f} ({math.exp(self.before):,.1f})"
         if self.best < self.before:
             return text
         return f"{text}\nno step was better than the beginning: take a smaller learning rate, or more text"

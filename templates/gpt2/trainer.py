@@ -251,13 +251,13 @@ class Run:
         ranks = self.ranks.judging
         loss = validation_loss(self.model, self.validation, self.dev, self.micro_batch, ranks)
         self.metrics.write(step=self.step, validation_loss=loss, score=math.exp(loss))
-        self.metrics.plot(self.folder / "curves.png", score="perplexity")
+        self.metrics.plot(self.folder / "curves.png", score="perplexity", magnitudes=True)
         if self.step == 0:
             self.judged.before = loss
         elif self.judged.add(loss, self.step, due=self.due):
             self.keep()
         text = "\n".join(f"  | {line}" for line in self.sample().splitlines()) if ranks.first else ""
-        return f"step {self.step}: validation loss {loss:.4f}, perplexity {math.exp(loss):.1f}\n{text}"
+        return f"step {self.step}: validation loss {loss:.4f}, perplexity {math.exp(loss):,.1f}\n{text}"
 
     def keep(self) -> None:
         """Write the model as it is into runs/NAME/model, and with LoRA the adapters alone into runs/NAME/adapter."""

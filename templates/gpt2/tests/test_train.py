@@ -175,7 +175,7 @@ def test_fine_tuning_is_judged_before_it_begins(folder: Path, config: Config, ch
     run.train(never)
     assert run.judged.before == pytest.approx(expected, rel=1e-5)
     assert run.metrics.rows()[0]["validation_loss"] == run.judged.before
-    assert f"before fine-tuning {run.judged.before:.4f} ({math.exp(run.judged.before):.1f})" in run.judged.outcome()
+    assert f"before fine-tuning {run.judged.before:.4f} ({math.exp(run.judged.before):,.1f})" in run.judged.outcome()
     assert run.best < run.judged.before
     assert run.judged.step > 0
 
