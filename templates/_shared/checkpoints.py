@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from settings import UserError
@@ -24,14 +25,25 @@ def replace_folder(path: Path) -> Iterator[Path]:
     fresh.mkdir(parents=True)
     try:
         yield fresh
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(fresh, ignore_errors=True)
+        if _is_about_writing(error):
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{path} can't be written, is the disk full? ({reason}) What was saved there before is whole"
+            ) from None
         raise
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)  # killed right here, the checkpoint is `old`: _existing() knows
     fresh.rename(path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_about_writing(error: BaseException) -> bool:
+    """Whether a file could not be written; safetensors and torch.save tell of a full disk in errors of their own."""
+    signs = ("PytorchStreamWriter", "inline_container", "iostream")
+    return isinstance(error, OSError | SafetensorError) or any(sign in str(error) for sign in signs)
 
 
 def mend(parent: Path) -> None:

@@ -218,6 +218,22 @@ def test_a_command_to_copy_is_quoted(word: str, expected: str) -> None:
     assert train.quoted(word) == expected
 
 
+def test_a_full_disk_is_told_in_one_line_and_costs_no_checkpoint(begin: Begin) -> None:
+    resource = pytest.importorskip("resource")  # no such thing on Windows
+    run = begin()
+    run.train(lambda: True)
+    before = {path: path.read_bytes() for path in sorted(run.folder.rglob("*")) if path.is_file()}
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (200_000, 400_000):  # too little for the weights; then for what the optimizer knows
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
+        try:
+            with pytest.raises(UserError, match=r"last can't be written, .* What was saved there before is whole"):
+                run.save()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert {path: path.read_bytes() for path in sorted(run.folder.rglob("*")) if path.is_file()} == before
+
+
 def test_a_changed_text_is_noticed_when_going_on(begin: Begin, text: str, with_text: Callable[[str], Config]) -> None:
     begin().train(lambda: True)
     with pytest.raises(UserError, match="training_tokens has changed"):
