@@ -10,22 +10,28 @@ from scaffold.hardware.memory import GIB, Shape
 
 @dataclass(frozen=True)
 class Finetuning:
-    """Fine-tuning a ready-made model beside the plan's own: its name, shape, micro-batch, memory with the process."""
+    """Fine-tuning a ready-made model beside the plan's own: its name, shape, micro-batch, memory with the process.
+
+    `lora` is the memory with adapters alone and one block at a time.
+    """
 
     name: str
     shape: Shape
     micro: int
     estimated: int
     fits: bool
+    lora: int
+    lora_fits: bool
 
     @property
     def note(self) -> str | None:
         """What to know where not even one block fits."""
         if self.fits:
             return None
+        way = f"with --lora about {size_text(self.lora)}" if self.lora_fits else "the new small model trains"
         return (
             f"fine-tuning {self.name} takes about {size_text(self.estimated)} even with one block at a time: "
-            "too much here; the new small model trains"
+            f"too much here; {way}"
         )
 
     @property
@@ -34,6 +40,12 @@ class Finetuning:
         tokens = f"{self.micro} × {self.shape.length} tokens at a time"
         how = f"not in the sum: all of it for {self.shape.parameters:,} weights, {tokens}"
         return (f"fine-tuning {self.name}", self.estimated, how)
+
+
+def adapters_of(shape: Shape, rank: int) -> tuple[int, int]:
+    """LoRA beside all four matrices of every decoder layer: weights, and numbers kept per token and layer."""
+    dropped = 2 * (3 * shape.width + shape.feedforward) if shape.dropout else 0
+    return shape.decoder_layers * rank * (8 * shape.width + 2 * shape.feedforward), 4 * rank + dropped
 
 
 def shape_of(preset: dict[str, Any]) -> Shape:

@@ -5,13 +5,13 @@ Only what a machine has counts (total or limited memory), in coarse steps. What 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scaffold.errors import UsageError
 from scaffold.hardware.machine import Accelerator, Machine, gigabytes
 from scaffold.hardware.memory import PROCESS_BYTES, Shape, Step, Training
-from scaffold.projects.shapes import Finetuning, shape_of, size_text
+from scaffold.projects.shapes import Finetuning, adapters_of, shape_of, size_text
 
 _HEADROOM = 0.9  # share of an accelerator's memory that a plan may fill
 _CPU_SHARE = 0.6  # share of main memory: the rest belongs to the system and to what else runs
@@ -158,7 +158,17 @@ class Solver:
         micro = other.batch(checkpointing=checkpointing)
         other.settle(micro, accumulating=micro < self.effective, checkpointing=checkpointing)
         fits = other.available is None or other.step.total <= other.available
-        return Finetuning(str(dimensions["name"]), other.shape, micro, other.memory["estimated_bytes"] or 0, fits)
+        lora = other.with_adapters(int(dimensions["lora_rank"]), checkpointing=checkpointing)
+        lora_fits = other.available is None or lora <= other.available
+        estimated, process = other.memory["estimated_bytes"] or 0, PROCESS_BYTES[self.device]
+        return Finetuning(str(dimensions["name"]), other.shape, micro, estimated, fits, lora + process, lora_fits)
+
+    def with_adapters(self, rank: int, *, checkpointing: bool) -> int:
+        """Bytes of an update with one block at a time where LoRA's adapters alone learn, without the process."""
+        weights, values = adapters_of(self.shape, rank)
+        frozen = replace(self.shape, dropout=0.0)  # there is none in the frozen layers
+        run = Training(self.device, self.precision, checkpointing, True, self._fused(frozen), 1, weights, values)
+        return frozen.step(1, run).total
 
     def explanation(self) -> tuple[tuple[str, int, str], ...]:
         """The arithmetic: part, bytes, how they come about."""
