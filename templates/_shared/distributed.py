@@ -18,8 +18,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.nn import Module
 
+from checkpoints import save_checkpoint
 from contact import BACKENDS, connect, in_short, is_about_contact
 from settings import UserError
 
@@ -155,6 +157,23 @@ class Ranks:
         from sharding import gathered
 
         return gathered(model)
+
+    def whole_weights(self, model: Module) -> dict[str, Tensor] | None:
+        """With fsdp, all weights in the first process's memory; all have to call it. Else None: the model has them."""
+        if self.strategy != "fsdp":
+            return None
+        from sharding import whole_weights
+
+        return whole_weights(model)
+
+    def save_checkpoint(self, path: Path, **what: Any) -> None:
+        """checkpoints.save_checkpoint by the first process, or with fsdp by all, each its part."""
+        if self.strategy == "fsdp":
+            from sharding import save_sharded
+
+            save_sharded(path, ranks=self, **what)
+        elif self.first:
+            save_checkpoint(path, **what)
 
     def wrap(self, model: Module) -> Module:
         """What to call instead of the model, so that all processes' gradients become one."""

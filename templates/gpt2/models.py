@@ -16,7 +16,9 @@ import transformers
 from huggingface_hub import constants, get_session
 from huggingface_hub.utils import enable_progress_bars
 from safetensors import SafetensorError
+from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -25,6 +27,7 @@ from transformers import (
     GPT2Tokenizer,
 )
 
+from checkpoints import load_checkpoint
 from config import ScratchConfig
 from folders import END, HUB_ID
 from settings import UserError
@@ -46,6 +49,8 @@ def load_pretrained(name: str, revision: str = "") -> tuple[Any, Any]:
     Raises HubUnreachable when only the hub could help and it does not answer, UserError for everything that is wrong
     with the name or the files.
     """
+    if Path(name, "shards").is_dir():
+        return _load_parts(name)
     if Path(name).is_dir():
         return _load(name, None, local=True)
     if not HUB_ID.fullmatch(name):
@@ -154,7 +159,30 @@ def new_model(shape: ScratchConfig, context: int, tokenizer: Any) -> GPT2LMHeadM
     )
 
 
-def save_pretrained(folder: Path, model: Any, tokenizer: Any) -> None:
-    """Write an ordinary Hugging Face model folder, which `--model FOLDER` and every other program can load."""
-    model.save_pretrained(folder)
+def save_pretrained(folder: Path, model: Any, tokenizer: Any, weights: dict[str, Tensor] | None = None) -> None:
+    """Write an ordinary Hugging Face model folder, which `--model FOLDER` and every other program can load.
+
+    `weights` are the model's, where it holds only a part of them itself.
+    """
+    model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
+
+
+def save_shell(folder: Path, model: Any, tokenizer: Any) -> None:
+    """All of a model folder but the weights."""
+    model.config.save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _load_parts(name: str) -> tuple[Any, Any]:
+    """A checkpoint that several processes wrote, each its part of the weights."""
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(name), dtype=torch.float32)
+    load_checkpoint(Path(name), model=model)
+    model.generation_config = GenerationConfig.from_pretrained(name)
+    return model.eval(), load_tokenizer(name)
+
+
+def layers_of(model: Any) -> list[nn.Module]:
+    """The row of equal layers that a language model consists of, mostly."""
+    return list(max((part for part in model.modules() if isinstance(part, nn.ModuleList)), key=len))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from checkpoints import load_checkpoint, replace_folder, save_checkpoint
+from checkpoints import load_checkpoint, replace_folder
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
 from data import Blocks, encode, read_documents, validation_blocks
 from distributed import ALONE, Ranks
@@ -30,7 +31,7 @@ from learning import (
     validation_loss,
 )
 from lora import Adapters
-from models import new_model, save_pretrained, train_tokenizer
+from models import layers_of, new_model, save_pretrained, save_shell, train_tokenizer
 from peak import PeakMemory, return_blocks_at_once, training_on
 from probe import settle
 from runtime import Metrics, Progress, autocast, fit_micro_batch, scaler_for, seed_everything
@@ -90,9 +91,10 @@ class Run:
             weight.sum()  # a loaded model's file is read only now: it would count as the training's memory
         loaded = sum(weight.nbytes for weight in self.model.parameters())
         self.memory = PeakMemory(self.dev.device, already=loaded)
-        self.model.to(self.dev.device)
         self.adapters: Adapters | None = None
         if self.method == "lora":
+            if self.ranks.strategy == "fsdp":
+                raise UserError("LoRA leaves little to divide among processes: with it, set strategy to ddp")
             set_dropout(self.model, 0.0)
             self.adapters = Adapters(self.model, self.config.lora, train.dropout)
         else:
@@ -101,6 +103,7 @@ class Run:
         if machine.checkpointing:
             self.model.activation_checkpointing_enable()
             return_blocks_at_once()
+        self.ranks.place(self.model, self.dev.device, layers_of(self.model))
         self.forward = self.ranks.wrap(torch.compile(self.model) if self.dev.compile else self.model)
         self.optimizer = make_optimizer(self.model, self.recipe.learning_rate, train.weight_decay)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -131,6 +134,7 @@ class Run:
             dropout,
             checkpointing=machine.checkpointing,
             accumulating=micro < self.blocks.size // self.ranks.size,
+            shards=self.ranks.shards,
         )
         if self.adapters:
             weights = sum(weight.numel() for weight in self.learned.parameters())
@@ -261,13 +265,14 @@ class Run:
 
     def keep(self) -> None:
         """Write the model as it is into runs/NAME/model, and with LoRA the adapters alone into runs/NAME/adapter."""
+        weights = self.ranks.whole_weights(self.model)
         if not self.ranks.first:
             return
         with replace_folder(self.folder / "model") as folder:
             if self.adapters:
                 self.adapters.save_merged(folder, self.tokenizer)
             else:
-                save_pretrained(folder, self.model, self.tokenizer)
+                save_pretrained(folder, self.model, self.tokenizer, weights)
         if self.adapters:
             with replace_folder(self.folder / "adapter") as folder:
                 self.adapters.save(folder)
@@ -280,15 +285,15 @@ class Run:
         return self.opening + text
 
     def save(self) -> None:
-        """Write all that is needed to go on into runs/NAME/last."""
-        if not self.ranks.first:
-            return
-        save_checkpoint(
+        """Write all that is needed to go on into runs/NAME/last; with fsdp all processes write, each its part."""
+        extra = self.description | {"judged": dataclasses.asdict(self.judged), "origin": self.origin, "told": self.told}
+        whole = self.ranks.strategy != "fsdp"
+        also = functools.partial(save_pretrained if whole else save_shell, model=self.model, tokenizer=self.tokenizer)
+        self.ranks.save_checkpoint(
             self.folder / "last",
             model=self.learned,
             step=self.step,
-            extra=self.description
-            | {"judged": dataclasses.asdict(self.judged), "origin": self.origin, "told": self.told},
-            also=None if self.adapters else lambda folder: save_pretrained(folder, self.model, self.tokenizer),
+            extra=extra,
+            also=None if self.adapters else also,
             **self.state,
         )

@@ -150,17 +150,11 @@ class Run:
         With fsdp all write their parts of `last`, and bring `best` together for the first one.
         """
         path, model, extra = self.folder / name, self.trainer.model, self.describe | more
-        if self.ranks.strategy != "fsdp":
-            if self.ranks.first:
-                save_checkpoint(path, model=model, step=self.step, extra=extra, **self.trainer.state)
+        if name == "last" or self.ranks.strategy != "fsdp":
+            self.ranks.save_checkpoint(path, model=model, step=self.step, extra=extra, **self.trainer.state)
             return
-        from sharding import save_sharded, whole_weights
-
-        if name == "last":
-            save_sharded(path, ranks=self.ranks, model=model, step=self.step, extra=extra, **self.trainer.state)
-            return
-        weights = whole_weights(model)
-        if self.ranks.first:
+        weights = self.ranks.whole_weights(model)
+        if self.ranks.first and weights:
             whole = Translator(self.config.model, len(self.vocabulary))
             whole.load_state_dict(weights)
             save_checkpoint(path, model=whole, step=self.step, extra=extra)
