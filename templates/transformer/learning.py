@@ -31,9 +31,10 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; biases, norms and embeddings are not decayed towards zero, only the matrices that multiply."""
-    matrices = [w for name, w in model.named_parameters() if w.dim() > 1 and "embedding" not in name]
-    others = [w for name, w in model.named_parameters() if w.dim() < 2 or "embedding" in name]
+    """AdamW; biases, norms, embeddings and positions are not decayed towards zero, only the matrices that multiply."""
+    tables = ("embedding.weight", "positions")
+    matrices = [w for name, w in model.named_parameters() if w.dim() > 1 and not name.endswith(tables)]
+    others = [w for name, w in model.named_parameters() if w.dim() < 2 or name.endswith(tables)]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 

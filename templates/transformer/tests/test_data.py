@@ -182,6 +182,16 @@ def test_the_material_says_what_was_left_out(make_config: MakeConfig, tmp_path: 
         load_material(make_config(model={"max_length": 1}))
 
 
+def test_the_material_s_symbols_are_those_of_training(make_config: MakeConfig, tmp_path: Path) -> None:
+    rows = "".join(f"{n}\t{chr(0xAC00 + n)}\n" for n in range(300))  # each target a character of its own
+    (tmp_path / "hangul.tsv").write_text(rows, encoding="utf-8")
+    material = load_material(make_config(data={"file": str(tmp_path / "hangul.tsv"), "vocabulary_size": 500}))
+    judged = {target for _, target in material.split.heldout + material.split.validation}
+    assert len(judged) == 60
+    assert not judged & set(material.vocabulary.symbols)
+    assert {target for _, target in material.split.train} <= set(material.vocabulary.symbols)
+
+
 def test_a_validation_sentence_that_is_too_long_is_not_asked(make_config: MakeConfig, tmp_path: Path) -> None:
     rows = "".join(f"{'x' * (n % 30)}{n}\t{n}\n" for n in range(400))
     (tmp_path / "long.tsv").write_text(rows, encoding="utf-8")

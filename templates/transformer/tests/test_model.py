@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from conftest import SMALL
 from torch import Tensor
 
 from data import BOS, EOS, PAD
-from model import Translator
+from model import Translator, sinusoids
 
 SYMBOLS = 20
 
@@ -41,6 +42,14 @@ def test_order_matters_on_both_sides(positions: str) -> None:
     assert not torch.allclose(plain, model(source.flip(1), target), atol=1e-4)
     swapped = target[:, [1, 0, *range(2, 8)]]
     assert not torch.allclose(plain[:, -1], model(source, swapped)[:, -1], atol=1e-4)
+
+
+def test_positions_are_the_papers_waves() -> None:
+    waves = sinusoids(50, 8)
+    for position, pair in ((0, 0), (1, 0), (7, 1), (49, 3)):
+        angle = position / 10000 ** (2 * pair / 8)
+        expected = (math.sin(angle), math.cos(angle))
+        assert waves[position, 2 * pair : 2 * pair + 2].tolist() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("training", [True, False])

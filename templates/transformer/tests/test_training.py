@@ -10,9 +10,9 @@ import torch
 from conftest import SMALL, MakeConfig
 
 from data import PAD, collate
-from evaluate import evaluating, load_translator, score, translate
+from evaluate import evaluating, load_translator, score, translate, validation_loss
 from findings import FILE, WIDTHS, Findings, keep
-from learning import learning_rate_at, summed_loss
+from learning import learning_rate_at, make_optimizer, summed_loss
 from runtime import choose_device
 from settings import UserError
 from train import RUNS, Run, describe, find_learning_rate
@@ -122,6 +122,39 @@ def test_translating_uses_no_dropout(make_config: MakeConfig, tmp_path: Path) ->
     assert all(translate(model, vocabulary, sentences, CPU) == first for _ in range(3))
     assert translate(model.train(), vocabulary, sentences, CPU) == first
     assert not load_translator(tmp_path / "best", CPU)[0].training
+
+
+def test_validation_loss_is_the_mean_over_real_symbols_and_knows_no_dropout(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    run = Run(make_config(model={"dropout": 0.5}), tmp_path)
+    model, data = run.trainer.model.train(), run.validation_data
+    loss = validation_loss(model, data, CPU)
+    assert loss == validation_loss(model, data, CPU)
+    with evaluating(model):
+        summed = sum(summed_loss(model, *collate([pair]), 0.0).item() for pair in data)
+    assert loss == pytest.approx(summed / sum(len(target) - 1 for _, target in data), rel=1e-4)
+
+
+def test_long_gradients_are_shortened(make_config: MakeConfig, tmp_path: Path) -> None:
+    run, lengths = Run(make_config(train={"clip": 0.01}), tmp_path), []
+    weights = list(run.trainer.model.parameters())
+    run.trainer.optimizer.register_step_pre_hook(
+        lambda *_: lengths.append(torch.cat([w.grad.flatten() for w in weights if w.grad is not None]).norm().item())
+    )
+    run.trainer.update(*collate(run.train_data[:8]))
+    assert lengths == [pytest.approx(0.01, rel=1e-3)]
+
+
+def test_only_matrices_decay(make_config: MakeConfig, tmp_path: Path) -> None:
+    model = Run(make_config(model={"positions": "learned", "tied_head": False}), tmp_path).trainer.model
+    decayed, spared = make_optimizer(model, SMALL.train).param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (SMALL.train.weight_decay, 0.0)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    assert len(decayed["params"]) + len(spared["params"]) == len(names)
+    assert all(weight.dim() == 2 for weight in decayed["params"])
+    tables = {names[id(weight)] for weight in spared["params"] if weight.dim() == 2}
+    assert tables == {"embedding.weight", "positions"}
 
 
 def test_judging_leaves_the_model_in_training() -> None:

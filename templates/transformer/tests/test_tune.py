@@ -14,6 +14,7 @@ import torch
 from conftest import MakeConfig
 
 from config import read_config
+from evaluate import validation_loss
 from settings import UserError
 from study import Report, Search, with_values, write_config
 
@@ -123,6 +124,7 @@ def test_every_trial_sees_as_many_pairs_and_never_the_held_out_ones(make_config:
     assert not heldout & set(trial.split.validation)
     before = [weight.clone() for weight in trial.trainer.model.parameters()]
     trial.evaluate()
+    assert trial.loss == validation_loss(trial.trainer.model, trial.validation_data, trial.dev)
     assert all(torch.equal(a, b) for a, b in zip(before, trial.trainer.model.parameters(), strict=True))
 
 
