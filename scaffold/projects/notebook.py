@@ -11,25 +11,22 @@ FILES = "__FILES__"  # stands in the script where the project's files go
 _COLAB_GPUS = ("T4", "L4", "A100")
 
 
-def to_notebook(script: str, files: Mapping[str, bytes], *, gpu: str | None) -> bytes:
+def to_notebook(script: str, files: Mapping[str, bytes], *, gpu: str) -> bytes:
     """A notebook of format 4 from a script.
 
     Args:
         script: cells that begin with `# %%` or `# %% [markdown]`.
         files: the project's files, which the notebook carries along: path → content.
-        gpu: the accelerator that the notebook asks for, None for none.
+        gpu: the accelerator that the notebook asks for: it is what people open one there for.
     """
     cells = [_cell(number, kind, text, files) for number, (kind, text) in enumerate(_cells(script))]
-    colab: dict[str, Any] = {"provenance": []}
-    metadata: dict[str, Any] = {
+    metadata = {
+        "accelerator": "GPU",
+        "colab": {"gpuType": gpu, "provenance": []},
+        "kaggle": {"accelerator": "nvidiaTeslaT4", "isGpuEnabled": True, "isInternetEnabled": True},
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
-        "colab": colab,
     }
-    if gpu:
-        colab["gpuType"] = gpu
-        metadata["accelerator"] = "GPU"
-        metadata["kaggle"] = {"accelerator": "nvidiaTeslaT4", "isGpuEnabled": True, "isInternetEnabled": True}
     document = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     text = json.dumps(document, ensure_ascii=False, indent=1)
     # In the code that the notebook carries these would read as markers that were not rendered.

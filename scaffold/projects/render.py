@@ -78,7 +78,7 @@ def render(
     carried = {path: content for path, content in sorted(files.items()) if _travels(path)}
     card = plan.machine.primary if plan.settings["device"] != "cpu" else None
     for path in (path for path in files if path.endswith(".ipynb")):
-        files[path] = to_notebook(files[path].decode(), carried, gpu=colab_gpu(card.name) if card else None)
+        files[path] = to_notebook(files[path].decode(), carried, gpu=colab_gpu(card.name if card else None))
     return files
 
 

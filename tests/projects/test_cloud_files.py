@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +129,13 @@ def test_the_shell_in_them_is_sound(tmp_path: Path, name: str, target: str) -> N
 @pytest.mark.parametrize("name", TORCH_STARTERS)
 @pytest.mark.parametrize(
     ("target", "gpu"),
-    [("cpu-8gb", None), ("colab-t4", "T4"), ("l4", "L4"), ("a100-40gb", "A100"), ("8xh100", "T4"), ("m2-16gb", "T4")],
+    [("cpu-8gb", "T4"), ("colab-t4", "T4"), ("l4", "L4"), ("a100-40gb", "A100"), ("8xh100", "T4"), ("m2-16gb", "T4")],
 )
-def test_the_notebook_opens_with_the_right_accelerator(name: str, target: str, gpu: str | None) -> None:
+def test_the_notebook_opens_with_the_right_accelerator(name: str, target: str, gpu: str) -> None:
     notebook: Any = nbformat.reads(files(name, target)["cloud/notebook.ipynb"], as_version=4)
     nbformat.validate(notebook)
-    assert notebook.metadata.get("accelerator") == ("GPU" if gpu else None)
-    assert notebook.metadata.colab.get("gpuType") == gpu
+    assert notebook.metadata.accelerator == "GPU"
+    assert notebook.metadata.colab.gpuType == gpu
     code = "".join(cell.source for cell in notebook.cells if cell.cell_type == "code" and "FILES =" not in cell.source)
     assert 'in ("torch", "pytest")' in code, "torch is left as it is"
     assert "install torch" not in code
@@ -195,3 +196,25 @@ def test_a_model_in_parts_on_several_nodes_needs_files_that_all_see() -> None:
         make_plan(template, targets.load("lambda:8xh100"), "lambda:8xh100", chosen, nodes=2)
     assert "kubernetes:8xh100" in (error.value.hint or "")
     assert "runs.tar" in sky("gpt2", "8xh100", 1, strategy="fsdp")["run"], "one node keeps as always"
+
+
+@pytest.mark.parametrize(("half", "precision"), [(True, "bf16"), (False, "fp16")])
+def test_on_a_gpu_the_notebook_makes_a_laptops_settings_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: bool, precision: str
+) -> None:
+    import torch
+
+    made = files("transformer", "cpu-8gb")
+    notebook: Any = nbformat.reads(made["cloud/notebook.ipynb"], as_version=4)
+    code = next(cell.source for cell in notebook.cells if "config.toml may have been" in cell.source)
+    code = code[code.index("# config.toml may") :]
+    (tmp_path / "config.toml").write_text(made["config.toml"], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: half)
+    exec(code, {"torch": torch, "Path": Path, "re": re})
+    before, after = tomllib.loads(made["config.toml"]), tomllib.loads((tmp_path / "config.toml").read_text())
+    assert after["machine"] == before["machine"] | {"device": "cuda", "precision": precision}
+    assert {name: part for name, part in after.items() if name != "machine"} == {
+        name: part for name, part in before.items() if name != "machine"
+    }
