@@ -123,3 +123,50 @@ print(predict(row, exact=True) / run_child(row, exact=True))
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout
     assert float(output) == pytest.approx(1, abs=0.10)
+
+
+# Prints the most that one of several processes holds of a model divided by FSDP2: torch's own tracker counts tensor by
+# tensor, and the other processes are pretended.
+_DIVIDED = """
+import sys
+import torch
+import torch.distributed as dist
+from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from transformers import GPT2Config, GPT2LMHeadModel
+world = int(sys.argv[1])
+dist.init_process_group("fake", rank=0, world_size=world, store=FakeStore())
+mesh = init_device_mesh("cpu", (world,))
+model = GPT2LMHeadModel(GPT2Config(vocab_size=8192, n_positions=32, n_embd=384, n_layer=8, n_head=6, bos_token_id=0,
+    eos_token_id=0, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)).train()
+for block in model.transformer.h:
+    fully_shard(block, mesh=mesh)
+fully_shard(model, mesh=mesh)
+optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+tracker = FSDPMemTracker(model, optimizer)
+tracker.track_inputs(())
+with tracker:
+    for _ in range(2):
+        symbols = torch.randint(0, 8192, (1, 32))
+        scores = model(input_ids=symbols).logits
+        torch.nn.functional.cross_entropy(scores[:, :-1].flatten(0, 1), symbols[:, 1:].flatten()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        tracker.reset_mod_stats()
+print(next(iter(tracker.get_tracker_snapshot("peak").values()))["Total"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 8])
+def test_a_divided_model_takes_what_torchs_own_tracker_counts(world: int) -> None:
+    command = [sys.executable, "-c", _DIVIDED, str(world)]
+    counted = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+    shape = Shape(384, 0, 8, 1536, 8192, 32, 6)
+    step = shape.step(1, Training("cuda", shards=world))
+    assert step.weights == 4 * -(-shape.parameters // world)
+    assert step.total - step.reserve == pytest.approx(counted, rel=0.12)
+    whole = shape.step(1, Training("cuda"))
+    assert counted < 0.8 * (whole.total - whole.reserve)
