@@ -13,6 +13,7 @@ from config import Config, MachineConfig
 from decoding import Engine
 from extras import need
 from folders import (
+    HUB_ID,
     RUNS,
     SCRATCH,
     WEIGHTS,
@@ -24,6 +25,7 @@ from folders import (
     read_shape,
     read_text,
 )
+from hub import HubUnreachable, ask_hub
 from settings import UserError
 
 if TYPE_CHECKING:
@@ -72,9 +74,11 @@ def open_writer(
         return writer_from(folder, config, engine, wanted)
 
     # Another kind of model, or one that is not on this machine yet: that is transformers' business.
-    from models import HubUnreachable, load_pretrained
-
     try:
+        if folder is None and HUB_ID.fullmatch(wanted):
+            ask_hub(wanted, revision)  # before transformers is loaded, for the answer may well be that there is no hub
+        from models import load_pretrained
+
         model, tokenizer = load_pretrained(wanted, revision)
     except HubUnreachable as trouble:
         if name:  # asked for by name: nothing else will do

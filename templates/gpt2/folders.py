@@ -60,7 +60,8 @@ def find_folder(name: str, revision: str = "") -> Path | None:
     if not HUB_ID.fullmatch(name):
         return None
     home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"))
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser() / f"models--{name.replace('/', '--')}"
+    hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or home / "hub"
+    cache = Path(hub).expanduser() / f"models--{name.replace('/', '--')}"
     branch = cache / "refs" / (revision or "main")  # a file that holds the commit
     commit = branch.read_text(encoding="ascii").strip() if branch.is_file() else revision
     folder = cache / "snapshots" / commit

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import logging
-import queue
-import textwrap
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import torch
 import transformers
-from huggingface_hub import constants, get_session
 from huggingface_hub.utils import enable_progress_bars
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -30,17 +25,12 @@ from transformers import (
 from checkpoints import load_checkpoint
 from config import ScratchConfig
 from folders import END, HUB_ID
+from hub import ask_hub, in_short
 from settings import UserError
-
-HUB_SECONDS = 4.0  # for the hub to answer at all; left alone, the libraries retry for the better part of a minute
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-
-
-class HubUnreachable(UserError):
-    """The model is not on this machine, and the hub that has it can't be asked."""
 
 
 def load_pretrained(name: str, revision: str = "") -> tuple[Any, Any]:
@@ -58,9 +48,7 @@ def load_pretrained(name: str, revision: str = "") -> tuple[Any, Any]:
     try:
         return _load(name, revision, local=True)
     except UserError:  # not in the cache, or not all of it
-        trouble = hub_trouble(name, revision)
-    if trouble:
-        raise HubUnreachable(f"the model {name} is not on this machine, and the hub can't be reached: {trouble}")
+        ask_hub(name, revision)
     enable_progress_bars()  # a download takes a while
     return _load(name, revision, local=False)
 
@@ -76,7 +64,7 @@ def load_tokenizer(name: str, **where: Any) -> Any:
     try:
         tokenizer = kind.from_pretrained(name, **where)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"the tokenizer of {name} can't be loaded: {_in_short(error)}") from None
+        raise UserError(f"the tokenizer of {name} can't be loaded: {in_short(error)}") from None
     if not tokenizer.encode("Once upon a time", add_special_tokens=False):
         raise UserError(f"{name} has no tokenizer; it needs tokenizer.json, or vocab.json and merges.txt")
     if tokenizer.pad_token is None:  # GPT-2 has none; any token will do, for what it fills up is masked
@@ -92,7 +80,7 @@ def _load(name: str, revision: str | None, *, local: bool) -> tuple[Any, Any]:
             name, dtype=torch.float32, output_loading_info=True, **where
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"the model {name} can't be loaded: {_in_short(error)}") from None
+        raise UserError(f"the model {name} can't be loaded: {in_short(error)}") from None
     if report["missing_keys"]:
         raise UserError(f"the weights of {name} are not complete: {sorted(report['missing_keys'])[0]} is missing")
     tokenizer = load_tokenizer(name, **where)
@@ -107,32 +95,6 @@ def check_fit(model: Any, tokenizer: Any, name: str) -> None:
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise UserError(f"{name}: its tokenizer has {len(tokenizer)} tokens, but its model knows only {rows}")
-
-
-def _in_short(error: Exception) -> str:
-    return textwrap.shorten(str(error), width=200, placeholder=" ...") or type(error).__name__
-
-
-def hub_trouble(name: str, revision: str = "", seconds: float = HUB_SECONDS) -> str | None:
-    """Why the hub can't be asked for a model, found out within `seconds`; None when it answers."""
-    if constants.is_offline_mode():
-        return "HF_HUB_OFFLINE is set"
-    url = f"{constants.ENDPOINT}/{name}/resolve/{quote(revision or 'main', safe='')}/config.json"
-    answers: queue.Queue[str | None] = queue.Queue()
-
-    def ask() -> None:
-        try:
-            status = get_session().head(url, timeout=seconds, follow_redirects=False).status_code
-            answers.put(f"{constants.ENDPOINT} answered with error {status}" if status >= 500 else None)
-        except Exception as error:  # whatever it is, it is the answer
-            answers.put(f"{constants.ENDPOINT}: {_in_short(error)}")
-
-    # A thread, because nothing else bounds a name server that does not answer.
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answers.get(timeout=seconds)
-    except queue.Empty:
-        return f"{constants.ENDPOINT} did not answer within {seconds:g} seconds"
 
 
 def train_tokenizer(documents: Sequence[str], vocab_size: int) -> Any:

@@ -26,7 +26,8 @@ from distributed import ALONE, Ranks, restarted, together
 from find_lr import report as learning_rate_report
 from find_lr import sweep
 from folders import RUNS, SCRATCH
-from models import HubUnreachable, load_pretrained
+from hub import HubUnreachable
+from models import load_pretrained
 from runtime import StopRequest, set_threads
 from trainer import Run
 

@@ -22,9 +22,10 @@ from config import Config, read_config
 from data import read_documents
 from extras import need
 from folders import RUNS, SCRATCH
+from hub import HubUnreachable
 from learning import validation_loss
 from lora import fingerprint
-from models import HubUnreachable, load_pretrained
+from models import load_pretrained
 from runtime import set_threads
 from study import Report, Search, Space, with_values, write_config
 from trainer import Run

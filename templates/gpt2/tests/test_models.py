@@ -13,7 +13,9 @@ import torch
 from huggingface_hub import constants
 
 from config import ScratchConfig
-from models import END, HubUnreachable, hub_trouble, load_pretrained, load_tokenizer, save_pretrained
+from folders import END
+from hub import HubUnreachable, hub_trouble
+from models import load_pretrained, load_tokenizer, save_pretrained
 from settings import UserError
 
 ANYTHING = "한글 😀 naïve\n\tdef f(x):  # “quotes”  "
