@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import platform
 from pathlib import Path
@@ -26,8 +27,9 @@ class Findings:
     """What was measured.
 
     `figures` maps names such as "product fp32 2" (on two threads) and "step bf16 cuda 512" (a layer 512 wide) to
-    billions a second: multiplications and additions in products and steps, bytes in reading. `compiler` says what keeps
-    torch.compile from working; empty, nothing does.
+    billions a second: multiplications and additions in products and steps, bytes in reading. "core" in place of the
+    threads counts the time of one processor, without waiting for it. `compiler` says what keeps torch.compile from
+    working; empty, nothing does.
     """
 
     figures: dict[str, float]
@@ -67,7 +69,7 @@ def kept(file: Path) -> Findings | None:
     try:
         entry = json.loads(file.read_text(encoding="utf-8"))[this_machine()]
         figures = {str(name): float(value) for name, value in entry["figures"].items()}
-        whole = min(figures.values()) > 0 and "step fp32 1 64" in figures
+        whole = min(figures.values()) > 0 and "step fp32 core 64" in figures
         return Findings(figures, str(entry["compiler"])) if whole else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -115,15 +117,22 @@ def overrule(machine: M, width: int, findings: Findings) -> tuple[M, list[str]]:
 
 def _better_precision(plan: str, where: str, width: int, findings: Findings) -> tuple[str, float]:
     """(the precision to compute in, how many times faster than the planned one it is)."""
-    place = "1" if where == "cpu" else where  # on a CPU both were timed on one thread
+    place = "core" if where == "cpu" else where
     speeds = {name: findings.get("step", name, place, width) or 0.0 for name in ("fp32", "bf16", plan)}
     best = max(("fp32", "bf16"), key=lambda name: speeds[name])
     return (best, speeds[best] / speeds[plan]) if 0 < PAYS * speeds[plan] <= speeds[best] else (plan, 1.0)
 
 
 def _better_threads(planned: int, width: int, findings: Findings) -> tuple[int, float]:
-    """(how many threads to train on, how many times faster than on the planned number that is)."""
-    speeds = {count: findings.get("step fp32", count, width) or 0.0 for count in thread_counts()}
+    """(how many threads to train on, how many times faster than on the planned number that is).
+
+    It is the mean over layers about this wide: threads that wait for a busy processor make single figures jump.
+    """
+    near = [known for known in WIDTHS if width // 2 <= known <= 2 * width]
+    speeds = {}
+    for count in thread_counts():
+        figures = [findings.get("step fp32", count, known) or 0.0 for known in near]
+        speeds[count] = math.prod(figures) ** (1 / len(figures))
     mine = speeds[min(speeds, key=lambda count: abs(count - planned))]
     best = max(speeds, key=lambda count: speeds[count])
     return (best, speeds[best] / mine) if 0 < PAYS * mine <= speeds[best] else (planned, 1.0)

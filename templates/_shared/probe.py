@@ -29,7 +29,8 @@ from torch import nn
 from findings import FILE, WIDTHS, Findings, keep, kept, overrule, this_machine, thread_counts
 from runtime import Device, choose_device, find_compiler, set_threads
 
-SECONDS = 2.0  # for all of it together; a slow or busy machine takes longer, for everything is timed twice
+SECONDS = 2.0  # for all of it together
+ROUNDS, PATIENCE = 6, 3  # so many rounds where that takes no more than PATIENCE x SECONDS: on a busy machine all differ
 SIZE = 768  # of the square matrices: big enough for full speed, small enough for slow machines
 TOKENS = dict(zip(WIDTHS, (512, 256, 128, 64), strict=True))  # width of a layer -> tokens in a step
 READ = 2**25  # numbers of 4 bytes: more than processors keep close at hand
@@ -43,16 +44,23 @@ class Job:
     threads: int
     run: Callable[[], object]
     times: list[float] = dataclasses.field(default_factory=list)
+    worked: list[float] = dataclasses.field(default_factory=list)  # the time without waiting for a processor
 
     def measure(self) -> None:
         torch.set_num_threads(self.threads)
-        begin = time.perf_counter()
+        begin, processor = time.perf_counter(), time.process_time()
         self.run()
         self.times.append(time.perf_counter() - begin)
+        self.worked.append(time.process_time() - processor)
 
     @property
     def speed(self) -> float:
         return self.work / statistics.median(self.times[1:] or self.times)  # the first one also prepares
+
+    @property
+    def core_speed(self) -> float:
+        """What one core does whatever else the machine does: right for comparing kinds of work, on one thread."""
+        return self.work / max(statistics.median(self.worked[1:] or self.worked), 1e-9)
 
 
 def measure(seconds: float = SECONDS) -> Findings:
@@ -61,11 +69,18 @@ def measure(seconds: float = SECONDS) -> Findings:
     with torch.random.fork_rng(devices=[]):  # training's random numbers stay as they are
         begun = time.perf_counter()
         jobs = dict(_all_jobs())
-        while time.perf_counter() - begun < seconds or len(jobs["read 1"].times) < 2:
+        for number in range(10**9):
+            late = (time.perf_counter() - begun) / max(seconds, 1e-9)
+            if number >= 2 and (late > PATIENCE or (late > 1 and number >= ROUNDS)):
+                break
             for job in jobs.values():
                 job.measure()
     torch.set_num_threads(threads)
-    return Findings({name: _rounded(job.speed) for name, job in jobs.items()}, compiler_trouble())
+    figures = {name: _rounded(job.speed) for name, job in jobs.items()}
+    for precision in ("fp32", "bf16"):
+        for width in WIDTHS:
+            figures[f"step {precision} core {width}"] = _rounded(jobs[f"step {precision} 1 {width}"].core_speed)
+    return Findings(figures, compiler_trouble())
 
 
 def _all_jobs() -> Iterator[tuple[str, Job]]:

@@ -96,7 +96,9 @@ def test_dropout_is_off_while_judging_and_on_again_after(begin: Begin, config: C
 
 
 def test_what_this_machine_measured_is_trained_with(begin: Begin, config: Config, change: Change) -> None:
-    figures = {f"step {name} 1 {width}": speed for width in WIDTHS for name, speed in (("fp32", 10.0), ("bf16", 30.0))}
+    figures = {
+        f"step {name} core {width}": speed for width in WIDTHS for name, speed in (("fp32", 10.0), ("bf16", 30.0))
+    }
     keep(Findings(figures, ""), RUNS / FILE)
     run = begin(settings=change(config, "machine", probe=True))
     assert run.dev.precision == "bf16"

@@ -84,7 +84,9 @@ def test_what_this_machine_measured_is_trained_with(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    figures = {f"step {name} 1 {width}": speed for width in WIDTHS for name, speed in (("fp32", 10.0), ("bf16", 30.0))}
+    figures = {
+        f"step {name} core {width}": speed for width in WIDTHS for name, speed in (("fp32", 10.0), ("bf16", 30.0))
+    }
     keep(Findings(figures, ""), RUNS / FILE)
     run = Run(make_config(machine={"probe": True}), tmp_path)
     assert run.dev.precision == "bf16"
