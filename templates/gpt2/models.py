@@ -42,6 +42,10 @@ def load_pretrained(name: str, revision: str = "") -> tuple[Any, Any]:
     if Path(name, "shards").is_dir():
         return _load_parts(name)
     if Path(name).is_dir():
+        if (Path(name) / "adapter_config.json").is_file() and not (Path(name) / "config.json").is_file():
+            raise UserError(
+                f"{name} holds LoRA's adapters alone; the model that has them is {Path(name).parent / 'model'}"
+            )
         return _load(name, None, local=True)
     if not HUB_ID.fullmatch(name):
         raise UserError(f"there is no model folder {name}")

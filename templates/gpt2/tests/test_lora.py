@@ -90,6 +90,13 @@ def test_the_merged_folder_needs_no_peft(begin: Begin, lora: Config, monkeypatch
         import peft  # noqa: F401
 
 
+def test_the_adapters_alone_are_no_model(begin: Begin, lora: Config) -> None:
+    run = begin(lora)
+    run.keep()
+    with pytest.raises(UserError, match=r"holds LoRA's adapters alone; the model that has them is runs.finetune.model"):
+        load_pretrained(str(run.folder / "adapter"))
+
+
 def test_the_saved_adapters_are_those_of_the_best_step(
     begin: Begin, lora: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
