@@ -103,13 +103,13 @@ def test_the_saved_adapters_are_those_of_the_best_step(
     import peft
 
     run = begin(lora)
-    losses = iter([2.0, 3.0])
+    losses = iter([2.5, 2.0, 3.0])
     monkeypatch.setattr("trainer.validation_loss", lambda *_: next(losses))
-    run.update(run.blocks.batch(0))
-    run.step = 1
-    run.evaluate()
+    for run.step in (1, 2):
+        run.update(run.blocks.batch(run.step))
+        run.evaluate()
     best = {name: weight.clone() for name, weight in run.learned.named_parameters()}
-    run.update(run.blocks.batch(1))
+    run.update(run.blocks.batch(3))
     run.evaluate()
     start, _ = load_pretrained(run.origin[0])
     loaded = peft.PeftModel.from_pretrained(start, str(run.folder / "adapter"))
