@@ -104,10 +104,11 @@ def _saved(project: Path) -> int:
 
 
 @pytest.mark.slow
-def test_skys_run_part_trains_alike_on_one_node_and_on_two(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["transformer", "gpt2"])
+def test_skys_run_part_trains_alike_on_one_node_and_on_two(tmp_path: Path, name: str) -> None:
     losses = []
     for nodes in (1, 2):
-        project, kept = _project(tmp_path / str(nodes), nodes=nodes), tmp_path / f"kept{nodes}"
+        project, kept = _project(tmp_path / str(nodes), name, nodes=nodes), tmp_path / f"kept{nodes}"
         kept.mkdir()
         # Each node has files of its own.
         others = [shutil.copytree(project, tmp_path / f"{nodes}-{rank}") for rank in range(1, nodes)]
@@ -121,6 +122,21 @@ def test_skys_run_part_trains_alike_on_one_node_and_on_two(tmp_path: Path) -> No
     assert set(losses[0]) == set(losses[1]) == {10, 20, 30, 40}
     for step, loss in losses[0].items():
         assert losses[1][step] == pytest.approx(loss, rel=0.02)
+
+
+@pytest.mark.slow
+def test_two_nodes_write_a_divided_model_into_the_folder_that_both_see_and_go_on(tmp_path: Path) -> None:
+    project, kept = _project(tmp_path / "0", nodes=2, strategy="fsdp"), tmp_path / "kept"
+    kept.mkdir()
+    places = [project, shutil.copytree(project, tmp_path / "1")]
+    for steps in (40, 60):
+        script = _run_part(project, kept)
+        words = {"TRAIN_ARGS": f"--steps {steps}"}
+        _finish(*(_start(place, script, rank, 2, **words) for rank, place in enumerate(places)))
+        assert [_saved(place) for place in places] == [steps, steps]
+    parts = sorted(path.name for path in (kept / "runs" / "last" / "shards").iterdir())
+    assert len([name for name in parts if name.endswith(".distcp")]) == 2, parts
+    assert max(_losses(kept)) == 60
 
 
 @pytest.mark.slow
