@@ -66,6 +66,7 @@ Search(Path({str(tmp_path / "parts.db")!r}), "same", SPACE, FIRST, seed=1).run(d
     parts.run(valley, trials=9)
     assert tried(parts) == tried(whole)
     assert tried(parts)[0][1] == FIRST
+    assert len({str(values) for _, values in tried(parts)}) == 9
 
 
 def test_bad_trials_are_given_up_and_the_best_is_found(tmp_path: Path) -> None:
