@@ -148,6 +148,23 @@ def test_long_gradients_are_shortened(make_config: MakeConfig, tmp_path: Path) -
     assert lengths == [pytest.approx(0.01, rel=1e-3)]
 
 
+def test_an_update_leaves_no_gradient_for_the_next(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = Run(make_config(), tmp_path)
+    run.trainer.update(*collate(run.train_data[:8]))
+    assert all(weight.grad is None or not weight.grad.any() for weight in run.trainer.model.parameters())
+
+
+def test_answers_come_in_the_order_of_the_questions(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = Run(make_config(model={"tied_head": False}), tmp_path)
+    with torch.no_grad():
+        for weight in run.trainer.model.parameters():
+            weight *= 1 + 2 * (weight.dim() > 1)  # an untrained model that answers variously
+    sentences = ["abcdefghij", "a", "cdefg", "hij", "ba", "jihgfedcba", "c"]
+    together = translate(run.trainer.model, run.vocabulary, sentences, CPU)
+    assert len(set(together)) > 3
+    assert together == [translate(run.trainer.model, run.vocabulary, [sentence], CPU)[0] for sentence in sentences]
+
+
 def test_only_matrices_decay(make_config: MakeConfig, tmp_path: Path) -> None:
     model = Run(make_config(model={"positions": "learned", "tied_head": False}), tmp_path).trainer.model
     decayed, spared = make_optimizer(model, SMALL.train).param_groups
