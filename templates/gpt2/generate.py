@@ -124,23 +124,39 @@ def print_texts(prompts: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
         print(prompt + text)
 
 
+EXAMPLES = """examples:
+  python generate.py "Once upon a time"                         a text, another one every time
+  python generate.py "Once upon a time" --num 3 --seed 1        three texts, the same ones every time
+  python generate.py "Once upon a time" --greedy                no chance involved
+  python generate.py "Once upon a time" --temperature 1.2 --top-p 0.9
+  python generate.py --prompts prompts.txt --max-new-tokens 40  one prompt on each line, computed together
+
+What is not said here stands in config.toml, and README.md explains it."""
+
+
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Let a GPT-2 go on with a text; see also config.toml.")
+    parser = argparse.ArgumentParser(
+        description="Let a GPT-2 go on with a text.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("prompt", nargs="?", help="the text to go on with; - or nothing reads standard input")
     source.add_argument("--prompts", type=Path, metavar="FILE", help="a file with one prompt on each line")
-    parser.add_argument("--model", help="a model folder, a hub id such as openai-community/gpt2, or scratch")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub model")
-    parser.add_argument("--engine", choices=ENGINES, help="what computes it (default: the fastest that is ready)")
-    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="how many tokens to add at most")
-    parser.add_argument("--greedy", action="store_true", help="always the likeliest token: the same text every time")
-    parser.add_argument("--temperature", type=float, metavar="T", help="below 1 safer, above 1 wilder")
-    parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K likeliest tokens; 0 is off")
-    parser.add_argument("--top-p", type=float, metavar="P", help="choose among the likeliest that make up P; 1 is off")
-    parser.add_argument("--repetition-penalty", type=float, metavar="R", help="above 1: avoid what was said; 1 is off")
-    parser.add_argument("--num", type=int, metavar="N", help="texts for each prompt")
-    parser.add_argument("--seed", type=int, help="the same seed gives the same text")
-    parser.add_argument("--config", type=Path, default=Path("config.toml"))
+    parser.add_argument("--config", type=Path, default=Path("config.toml"), metavar="FILE", help="other settings")
+    choice = parser.add_argument_group("how the next token is chosen")
+    choice.add_argument("--max-new-tokens", type=int, metavar="N", help="how many tokens to add at most")
+    choice.add_argument("--greedy", action="store_true", help="always the likeliest token: the same text every time")
+    choice.add_argument("--temperature", type=float, metavar="T", help="below 1 safer, above 1 wilder")
+    choice.add_argument("--top-k", type=int, metavar="K", help="choose among the K likeliest tokens; 0 is off")
+    choice.add_argument("--top-p", type=float, metavar="P", help="choose among the likeliest that make up P; 1 is off")
+    choice.add_argument("--repetition-penalty", type=float, metavar="R", help="above 1: avoid what was said; 1 is off")
+    choice.add_argument("--num", type=int, metavar="N", help="texts for each prompt")
+    choice.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same text")
+    model = parser.add_argument_group("what writes")
+    model.add_argument("--model", metavar="NAME", help="a folder, a hub id such as openai-community/gpt2, or scratch")
+    model.add_argument("--revision", metavar="NAME", help="branch, tag or commit of a hub model")
+    model.add_argument("--engine", choices=ENGINES, help="what computes it; auto is the fastest that is ready")
     return parser.parse_args()
 
 

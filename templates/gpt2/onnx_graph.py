@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from folders import Shape
 
 Array = NDArray[np.float32]
-BLOCK = 64  # so many weights of a row share one scale: what is large in one place spoils no other
+BLOCK = 128  # so many weights of a row share one scale: what is large in one place spoils no other
 MATRICES = {"attn.c_attn": (1, 3), "attn.c_proj": (1, 1), "mlp.c_fc": (1, 4), "mlp.c_proj": (4, 1)}
 GELU = {"gelu_new": "FastGelu", "gelu_pytorch_tanh": "FastGelu", "gelu": "BiasGelu"}
 MICROSOFT = "com.microsoft"  # where ONNX Runtime's own operators live
