@@ -15,7 +15,7 @@ from conftest import MakeConfig
 
 from config import read_config
 from data import BOS, EOS
-from distributed import Ranks
+from distributed import Ranks, together
 from evaluate import load_translator
 from runtime import choose_device
 from settings import UserError
@@ -121,6 +121,16 @@ def test_a_batch_that_can_not_be_shared_is_refused() -> None:
     assert Ranks(1, 4).share_of(12, "pairs") == 3
     with pytest.raises(UserError, match=r"12 pairs .* by 5 processes; take 1, 2, 3, 4, 6 or 12 processes"):
         Ranks(1, 5).share_of(12, "pairs")
+
+
+def test_more_processes_than_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = torch.accelerator.device_count()
+    for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": count + 2, "LOCAL_WORLD_SIZE": count + 2}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr("distributed._kind", lambda _: "cuda")
+    complaint = rf"but it has {count} cuda device\(s\) for them; start it with --nproc-per-node={count}"
+    with pytest.raises(UserError, match=complaint), together("none", "cuda"):
+        pass
 
 
 def test_alone_nothing_is_shared(make_config: MakeConfig, tmp_path: Path) -> None:
