@@ -106,6 +106,6 @@ def main_guard(main: Callable[[], int | None]) -> NoReturn:
 
 def _complain(message: str) -> int:
     if os.environ.get("RANK", "0") != "0":  # torchrun's other processes: the first one mostly says the same just now,
-        time.sleep(2)  # and torchrun ends the others then
+        time.sleep(5)  # and torchrun ends the others then
     print(f"error: {message}", file=sys.stderr)
     return 1

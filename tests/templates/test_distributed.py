@@ -282,9 +282,9 @@ def test_nodes_that_do_not_find_each_other_say_so_within_a_minute(project: Path)
 
 def test_a_batch_that_can_not_be_shared_and_another_model_are_refused(project: Path) -> None:
     said = _run(project, [*_processes(5), "driver.py", "ddp", "x", "1"], code=1)
-    assert said.count("24 pairs an update (batch_size x grad_accumulation) can't be shared equally by 5 processes") == 1
+    assert "error: 24 pairs an update (batch_size x grad_accumulation) can't be shared equally by 5 processes" in said
     _drive(project, 2, "fsdp", "x", 1)
     text = (project / "config.toml").read_text(encoding="utf-8").replace("d_model = 32", "d_model = 64")
     (project / "config.toml").write_text(text, encoding="utf-8")
     said = _run(project, [*_processes(2), "driver.py", "fsdp", "x", "9", "resume"], code=1)
-    assert "the [model] settings changed since the checkpoint" in said or "changed since" in said
+    assert "the [model] settings changed since the checkpoint" in said
