@@ -8,8 +8,10 @@ Ctrl-C and start it again: it goes on where it was.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
+import io
 import math
 import shutil
 import sys
@@ -71,7 +73,7 @@ class Trial(Run):
             return ""
         self.loss = validation_loss(self.model, self.validation, self.dev, self.micro_batch)
         self.report(self.step, self.loss)
-        return f"        step {self.step}: validation loss {self.loss:.4f}"
+        return ""
 
     def save(self) -> None:
         """Nothing is kept but the loss."""
@@ -113,7 +115,8 @@ class Task:
         recipe = scratch if self.method == SCRATCH else tuned
         run = Trial(config, recipe, FOLDER / "trial", self.start(), origin=(self.model, config.model.revision))
         run.report = report
-        run.train(lambda: False)
+        with contextlib.redirect_stdout(io.StringIO()):  # a line for each judgement would be too much
+            run.train(lambda: False)
         return run.loss
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from config import Config, read_config
+from models import save_pretrained
 
 pytest.importorskip("optuna", reason="tune.py is an extra: python -m pip install optuna")
 
@@ -65,6 +66,8 @@ def test_a_trial_is_judged_by_the_held_out_text_and_changes_nothing(config: Conf
     trial.report = lambda number, loss: told.append((number, loss))
     assert torch.equal(trial.validation, whole.validation)
     assert trial.split == whole.split
+    trial.evaluate()
+    assert told == []  # before the first step there is nothing to compare
     trial.step = 7
     before = [weight.clone() for weight in trial.model.parameters()]
     trial.evaluate()
@@ -75,14 +78,25 @@ def test_a_trial_is_judged_by_the_held_out_text_and_changes_nothing(config: Conf
 
 
 def test_another_text_or_model_begins_another_search(
-    config: Config, change: Callable[..., Config], folder: Path, tmp_path: Path
+    config: Config, change: Callable[..., Config], folder: Path, model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "other.txt").write_text("Other text. " * 100, encoding="utf-8")
     first = tune.task(config, options()).identity()
     assert tune.task(change(config, "generate", top_k=3), options()).identity() == first
     assert tune.task(change(config, "scratch", learning_rate=0.5), options()).identity() == first  # it is searched
     assert tune.task(change(config, "data", path=str(tmp_path / "other.txt")), options()).identity() != first
-    assert tune.task(config, options(model=str(folder))).identity() != first
+    tuned = tune.task(config, options(model=str(folder)))
+    before = tuned.identity()
+    assert before != first
+    with torch.no_grad():
+        model.transformer.h[0].mlp.c_fc.bias[0] += 1
+    save_pretrained(folder, model, tokenizer)
+    assert tuned.identity() != before
+
+
+def test_alpha_follows_the_rank(config: Config) -> None:
+    assert tune.with_followers({"lora.rank": 8}, config) == {"lora.rank": 8, "lora.alpha": 16.0}
+    assert tune.with_followers({"scratch.n_layer": 3}, config) == {"scratch.n_layer": 3}
 
 
 def test_what_makes_no_sense_is_refused(config: Config) -> None:
