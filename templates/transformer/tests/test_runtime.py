@@ -117,7 +117,7 @@ def test_a_failed_save_leaves_the_former_checkpoint(tmp_path: Path) -> None:
         (folder / "half").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(UserError, match="is the disk full.*No space left"):
+    with pytest.raises(UserError, match=r"is the disk full.*No space left"):
         save(tmp_path / "last", 8, also=disk_full)
     assert read_checkpoint(tmp_path / "last")[0] == 7
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
