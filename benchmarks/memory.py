@@ -118,7 +118,7 @@ def measure_in(project: Path, row: list[Any]) -> None:
     sys.path.insert(0, str(project))
     os.chdir(project)
     if row[9]:
-        from peak import return_blocks_at_once
+        from runtime.peak import return_blocks_at_once
 
         return_blocks_at_once()  # as the starters do with checkpointing
     trained = {"transformer": train_transformer, "gpt2": train_gpt2}[row[0]]
@@ -144,7 +144,7 @@ def train_transformer(row: list[Any], updates: int) -> None:
     from config import read_config
     from learning import Trainer
     from model import Translator
-    from runtime import Device
+    from runtime.core import Device
 
     _, width, heads, layers, vocabulary, length, batch, dropout, precision, checkpointing, parts = row
     config = read_config(Path("config.toml"))
@@ -184,7 +184,7 @@ def train_gpt2(row: list[Any], updates: int) -> None:
     from config import read_config
     from learning import language_loss, make_optimizer, set_dropout
     from models import new_model
-    from runtime import Device, autocast
+    from runtime.core import Device, autocast
 
     _, width, heads, layers, vocabulary, length, batch, dropout, precision, checkpointing, parts = row
     shape = replace(

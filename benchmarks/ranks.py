@@ -27,10 +27,10 @@ GOAL = 1.6
 TIMING = """
 import sys, time
 from pathlib import Path
-from settings import main_guard
+from runtime.settings import main_guard
 from config import read_config
 from data import BucketSampler, training_batches
-from distributed import together
+from runtime.distributed import together
 from train import Run
 
 def main():

@@ -83,7 +83,7 @@ def _quality(project: Path) -> None:
     from config import Config
     from data import load_data
     from model import candidates, compare, folds
-    from settings import load_config
+    from runtime.settings import load_config
 
     config = load_config(project / "config.toml", Config)
     print(f"{'five folds':<14}{'tree':>7}{'starter':>9}  lead")

@@ -71,7 +71,7 @@ def starter_pairs(pairs: Any, model: Any, config: Any) -> Iterator[int]:
     """The transformer starter: its trainer on its batches."""
     from data import PAD, BucketSampler, training_batches
     from learning import Trainer
-    from runtime import choose_device
+    from runtime.core import choose_device
 
     trainer = Trainer(model, config, choose_device("cpu", "fp32"), config.train.batch_size)
     sampler = BucketSampler(pairs, config.train.batch_size, config.train.seed)

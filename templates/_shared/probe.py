@@ -21,13 +21,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from settings import main_guard  # isort: skip (before torch: see there)
+from runtime.settings import main_guard  # isort: skip (before torch: see there)
 
 import torch
 from torch import nn
 
-from findings import FILE, WIDTHS, Findings, keep, kept, overrule, this_machine, thread_counts
-from runtime import Device, choose_device, find_compiler, set_threads
+from runtime.core import Device, choose_device, find_compiler, set_threads
+from runtime.findings import FILE, WIDTHS, Findings, keep, kept, overrule, this_machine, thread_counts
 
 SECONDS = 2.0  # for all of it together
 ROUNDS, PATIENCE = 6, 3  # so many rounds where that takes no more than PATIENCE x SECONDS: on a busy machine all differ

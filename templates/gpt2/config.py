@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from settings import load_config, setting
+from runtime.settings import load_config, setting
 
 ENGINES = ("auto", "torch", "int8", "onnx", "transformers")  # what may compute the model while it writes
 

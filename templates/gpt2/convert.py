@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from settings import UserError, main_guard
+from runtime.settings import UserError, main_guard
 
 # isort: split
-from checkpoints import replace_folder
 from config import Config, read_config
 from data import read_documents
 from decoding import Engine, Scores, decode
 from engines import COPIES, Writer, exact_writer, open_copy, open_writer
-from extras import need
 from folders import MADE_FROM, WEIGHTS, copy_place, fingerprint, read_shape
+from runtime.checkpoints import replace_folder
+from runtime.extras import need
 from split import hold_out
 
 MOST_LOSS = 3.0  # percent of perplexity

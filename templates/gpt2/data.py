@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distributed import ALONE, Ranks
-from settings import UserError
+from runtime.distributed import ALONE, Ranks
+from runtime.settings import UserError
 
 ENDINGS = (".txt", ".md", ".rst")  # of the files that are read from a folder
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config import GenerateConfig
-from settings import UserError
+from runtime.settings import UserError
 
 Scores = NDArray[np.float32]  # one number for every token of the vocabulary: the higher, the likelier
 

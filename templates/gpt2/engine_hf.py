@@ -11,7 +11,7 @@ from torch import Tensor
 
 from decoding import Scores
 from folders import Text
-from runtime import Device, autocast
+from runtime.core import Device, autocast
 
 
 class HfEngine:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine_torch import HEAD, MATRICES, Linear, TorchEngine, load_weights
 from folders import Shape
-from settings import UserError
+from runtime.settings import UserError
 
 FILE = "int8.safetensors"
 

@@ -28,7 +28,7 @@ class OnnxEngine:
         self.shape, self.positions = shape, shape.positions
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or threads)
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # see settings.py
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # see runtime/settings.py
         self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
     def start(self, rows: Sequence[Sequence[int]], new_tokens: int) -> Scores:

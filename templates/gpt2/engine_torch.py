@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from decoding import Scores
 from folders import WEIGHTS, Shape
-from settings import UserError
+from runtime.settings import UserError
 
 ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {  # folders.py names the same ones
     "gelu_new": partial(F.gelu, approximate="tanh"),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from config import Config, MachineConfig
 from decoding import Engine
-from extras import need
 from folders import (
     HUB_ID,
     RUNS,
@@ -26,10 +25,11 @@ from folders import (
     read_text,
 )
 from hub import HubUnreachable, ask_hub
-from settings import UserError
+from runtime.extras import need
+from runtime.settings import UserError
 
 if TYPE_CHECKING:
-    from runtime import Device
+    from runtime.core import Device
 
 COPIES = {"onnx": "ONNX Runtime in 8 bits", "int8": "torch in 8 bits"}  # what convert.py makes, the fastest first
 PAYS = 100_000_000  # bytes of weights from which on a copy in 8 bits is clearly faster
@@ -145,7 +145,7 @@ def open_copy(kind: str, place: Path, folder: Path, text: Text, machine: Machine
 
         return OnnxEngine(place / FILE, shape, machine.threads)
     from engine_int8 import FILE, open_int8
-    from runtime import set_threads
+    from runtime.core import set_threads
 
     set_threads(machine.threads)
     return open_int8(place / FILE, folder, shape, text.size)
@@ -163,8 +163,8 @@ def hf_writer(model: Any, tokenizer: Any, machine: MachineConfig, name: str) -> 
 
 def find_device(machine: MachineConfig, width: int) -> Device:
     """Where torch computes a model of this width, and in which numbers: as planned, or as probe.py's findings say."""
-    from findings import FILE, kept, overrule
-    from runtime import choose_device, set_threads
+    from runtime.core import choose_device, set_threads
+    from runtime.findings import FILE, kept, overrule
 
     findings = kept(RUNS / FILE) if machine.probe else None
     wanted = overrule(machine, width, findings)[0] if findings else machine

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from settings import UserError
+from runtime.settings import UserError
 
 RUNS = Path("runs")  # everything that this project makes
 SCRATCH = "scratch"  # the model name that means: none, make a new one

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from settings import UserError, main_guard
+from runtime.settings import UserError, main_guard
 
 # isort: split
 import numpy as np

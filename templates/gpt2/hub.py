@@ -7,7 +7,7 @@ import textwrap
 import threading
 from urllib.parse import quote
 
-from settings import UserError
+from runtime.settings import UserError
 
 HUB_SECONDS = 4.0  # for the hub to answer at all; left alone, the libraries retry for the better part of a minute
 

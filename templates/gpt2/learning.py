@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distributed import ALONE, Ranks
-from memory import Shape, Training
-from runtime import Device, autocast
+from runtime.core import Device, autocast
+from runtime.distributed import ALONE, Ranks
+from runtime.memory import Shape, Training
 
 
 def learning_rate_at(step: int, steps: int, warmup_share: float) -> float:
@@ -96,7 +96,7 @@ def set_dropout(model: nn.Module, share: float) -> None:
 
 
 def training_bytes(model: Any, blocks: int, length: int, training: Training, dropout: float) -> int:
-    """Memory of an update with `blocks` blocks of `length` tokens at a time (memory.py has the sums)."""
+    """Memory of an update with `blocks` blocks of `length` tokens at a time (runtime/memory.py has the sums)."""
     config = model.config
     shape = Shape(
         width=config.hidden_size,

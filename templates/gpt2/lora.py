@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from config import LoraConfig
-from extras import need
+from runtime.extras import need
 
 # Which matrices get adapters: those that compute query, key and value, or all matrices of every layer.
 TARGETS = {"attention": ["c_attn"], "all": "all-linear"}

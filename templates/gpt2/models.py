@@ -22,11 +22,11 @@ from transformers import (
     GPT2Tokenizer,
 )
 
-from checkpoints import load_checkpoint
 from config import ScratchConfig
 from folders import END, HUB_ID
 from hub import ask_hub, in_short
-from settings import UserError
+from runtime.checkpoints import load_checkpoint
+from runtime.settings import UserError
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()

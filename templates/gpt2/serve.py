@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from settings import UserError, main_guard
+from runtime.settings import UserError, main_guard
 
 # isort: split
 from config import ENGINES, Config, GenerateConfig, read_config
 from engines import Writer, open_writer
-from extras import need
 from generate import continue_prompts, prompt_rows, rooms_after
+from runtime.extras import need
 
 MOST_BYTES = 100_000  # of a request
 MOST_NEW_TOKENS = 1000

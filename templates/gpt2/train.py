@@ -16,19 +16,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from settings import UserError, main_guard  # isort: skip (before torch: see there)
+from runtime.settings import UserError, main_guard  # isort: skip (before torch: see there)
 
 import torch
 
-from checkpoints import mend, read_checkpoint
 from config import Config, read_config
-from distributed import ALONE, Ranks, restarted, together
-from find_lr import report as learning_rate_report
-from find_lr import sweep
 from folders import RUNS, SCRATCH
 from hub import HubUnreachable
 from models import load_pretrained
-from runtime import StopRequest, set_threads
+from runtime.checkpoints import mend, read_checkpoint
+from runtime.core import StopRequest, set_threads
+from runtime.distributed import ALONE, Ranks, restarted, together
+from runtime.find_lr import report as learning_rate_report
+from runtime.find_lr import sweep
 from trainer import Run
 
 FIRST_RUN_SECONDS = 180.0  # somebody who asked for a text is waiting

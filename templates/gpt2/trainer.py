@@ -13,10 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from checkpoints import load_checkpoint, replace_folder
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
 from data import Blocks, encode, read_documents, validation_blocks
-from distributed import ALONE, Ranks
 from engine_hf import HfEngine, hf_text
 from engines import Writer
 from folders import RUNS
@@ -32,10 +30,12 @@ from learning import (
 )
 from lora import Adapters
 from models import layers_of, new_model, save_pretrained, save_shell, train_tokenizer
-from peak import PeakMemory, return_blocks_at_once, training_on
 from probe import settle
-from runtime import Metrics, Progress, autocast, fit_micro_batch, scaler_for, seed_everything
-from settings import UserError
+from runtime.checkpoints import load_checkpoint, replace_folder
+from runtime.core import Metrics, Progress, autocast, fit_micro_batch, scaler_for, seed_everything
+from runtime.distributed import ALONE, Ranks
+from runtime.peak import PeakMemory, return_blocks_at_once, training_on
+from runtime.settings import UserError
 from split import hold_out
 
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step

@@ -18,18 +18,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from settings import UserError, main_guard  # isort: skip (before torch: see there)
+from runtime.settings import UserError, main_guard  # isort: skip (before torch: see there)
 
 from config import Config, read_config
 from data import read_documents
-from extras import need
 from folders import RUNS, SCRATCH
 from hub import HubUnreachable
 from learning import validation_loss
 from lora import fingerprint
 from models import load_pretrained
-from runtime import set_threads
-from study import Report, Search, Space, with_values, write_config
+from runtime.core import set_threads
+from runtime.extras import need
+from runtime.study import Report, Search, Space, with_values, write_config
 from trainer import Run
 
 FOLDER = RUNS / "tuning"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from settings import setting
+from runtime.settings import setting
 from words import LANGUAGES
 
 BUNDLED = ("breast_cancer", "wine", "digits", "iris", "diabetes")

@@ -15,7 +15,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, train_test
 
 from columns import as_text, number_style, to_number
 from config import Config, TrainSettings
-from settings import UserError
+from runtime.settings import UserError
 from table import read_table
 from words import say
 

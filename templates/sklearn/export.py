@@ -27,9 +27,9 @@ from sklearn.svm import SVC, SVR
 
 import store
 from columns import convert
-from extras import need
 from model import MISSING_TEXT
-from settings import UserError, main_guard
+from runtime.extras import need
+from runtime.settings import UserError, main_guard
 from table import read_table
 from words import follow, say, shown
 

@@ -39,7 +39,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from columns import Column
 from config import TrainSettings
-from settings import UserError
+from runtime.settings import UserError
 
 BASELINE = "dummy"
 MISSING_TEXT = "(missing)"

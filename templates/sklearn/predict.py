@@ -20,7 +20,7 @@ import store
 from columns import convert
 from data import check_names
 from model import decide
-from settings import UserError, main_guard
+from runtime.settings import UserError, main_guard
 from table import read_table
 from words import follow, pad, say, shown
 

@@ -16,7 +16,7 @@ from columns import Column, convert, describe
 from config import Config
 from data import Dataset, check_names, load_data, split
 from model import Candidate, Folds, candidates, folds
-from settings import UserError
+from runtime.settings import UserError
 from words import figure, say
 
 # Where one class holds more than this share of the rows, always naming it would already look accurate.

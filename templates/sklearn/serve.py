@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 
 import store
-from extras import need
 from predict import predict
-from settings import UserError, main_guard
+from runtime.extras import need
+from runtime.settings import UserError, main_guard
 from table import clean
 from words import follow, say, shown
 

@@ -20,7 +20,7 @@ import skops
 from sklearn.base import BaseEstimator
 
 from columns import Column
-from settings import UserError
+from runtime.settings import UserError
 
 # Beyond the types that skops knows to be harmless. Add to this list only what you have read.
 TRUSTED = frozenset(

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from extras import need
-from settings import UserError
+from runtime.extras import need
+from runtime.settings import UserError
 from words import say
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "-", "?")

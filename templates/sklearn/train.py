@@ -25,7 +25,7 @@ import store
 from config import BUNDLED, TASKS, Config
 from model import BASELINE, Candidate, Score, class_weights, compare, decide, error_margin, fit_final, search
 from prepare import Prepared, introduce, prepare
-from settings import load_config, main_guard
+from runtime.settings import load_config, main_guard
 from words import figure, follow, pad, say, shorten, shown
 
 HERE = Path(__file__).parent

@@ -23,10 +23,10 @@ import pandas as pd
 
 import store
 from config import Config
-from extras import need
 from model import Candidate, Folds, fold_scores
 from prepare import Prepared, introduce, prepare
-from settings import UserError, load_config, main_guard
+from runtime.extras import need
+from runtime.settings import UserError, load_config, main_guard
 from train import add_data_arguments, configure
 from words import follow, pad, say, shown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from settings import load_config, setting
+from runtime.settings import load_config, setting
 
 
 @dataclass(frozen=True, kw_only=True)

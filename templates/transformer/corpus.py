@@ -15,8 +15,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from config import DataConfig
+from runtime.settings import UserError
 from sample_data import write_sample
-from settings import UserError
 
 Pair = tuple[str, str]
 

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 import subwords
 from config import Config, DataConfig
 from corpus import Pair, Split, count, load_corpus, split_pairs
-from distributed import ALONE, Ranks
-from settings import UserError
+from runtime.distributed import ALONE, Ranks
+from runtime.settings import UserError
 
 PAD, BOS, EOS, UNKNOWN = range(4)  # filler, begin, end, a symbol that training never showed
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unknown>")

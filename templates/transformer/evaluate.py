@@ -7,18 +7,18 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from settings import UserError, main_guard  # isort: skip (before torch: see there)
+from runtime.settings import UserError, main_guard  # isort: skip (before torch: see there)
 
 import torch
 from torch import nn
 
-from checkpoints import load_checkpoint, read_checkpoint
 from config import Config, ModelConfig, read_config
 from corpus import Pair, load_corpus, split_pairs
 from data import PAD, Encoded, Vocabulary, collate, fitting
-from distributed import ALONE, Ranks
 from model import Translator
-from runtime import Device, autocast, choose_device, set_threads
+from runtime.checkpoints import load_checkpoint, read_checkpoint
+from runtime.core import Device, autocast, choose_device, set_threads
+from runtime.distributed import ALONE, Ranks
 
 METRIC_NAMES = {"exact": "exact match, %", "chrf": "chrF", "bleu": "BLEU"}
 BATCH = 128  # no gradients are kept, so far more fit than in training

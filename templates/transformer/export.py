@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extras import need
+from runtime.extras import need
 
-from settings import UserError, main_guard  # isort: skip (before torch: see there)
+from runtime.settings import UserError, main_guard  # isort: skip (before torch: see there)
 
 import numpy as np
 import torch
@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 import decoding
-from checkpoints import replace_folder
 from config import read_config
 from data import BOS, EOS, PAD, Vocabulary, fitting
 from evaluate import heldout_pairs, load_translator, translate
-from runtime import choose_device
+from runtime.checkpoints import replace_folder
+from runtime.core import choose_device
 
 if TYPE_CHECKING:
     from model import Translator

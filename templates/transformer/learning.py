@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from config import Config, TrainConfig
 from data import PAD
-from distributed import ALONE, Ranks
 from model import Translator
-from runtime import Device, autocast, scaler_for
-from settings import UserError
+from runtime.core import Device, autocast, scaler_for
+from runtime.distributed import ALONE, Ranks
+from runtime.settings import UserError
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:

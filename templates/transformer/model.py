@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 import decoding
 from config import ModelConfig
 from data import PAD
-from memory import Shape, Training
+from runtime.memory import Shape, Training
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
@@ -112,7 +112,7 @@ class Translator(nn.Module):
             layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
 
     def training_bytes(self, batch: int, length: int, training: Training) -> int:
-        """Memory of one update with `batch` pairs of `length` symbols at a time (memory.py has the sums)."""
+        """Memory of one update with `batch` pairs of `length` symbols at a time (runtime/memory.py has the sums)."""
         config = self.config
         shape = Shape(
             width=config.d_model,

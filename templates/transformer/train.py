@@ -12,22 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from settings import UserError, main_guard  # isort: skip (before torch: see there)
+from runtime.settings import UserError, main_guard  # isort: skip (before torch: see there)
 
 import torch
 
-from checkpoints import load_checkpoint, mend, read_checkpoint, save_checkpoint
 from config import Config, read_config
 from data import PAD, BucketSampler, Material, load_material, training_batches
-from distributed import ALONE, Ranks, restarted, set_aside, together
 from evaluate import METRIC_NAMES, load_translator, report, score, translate, validation_loss
-from find_lr import report as learning_rate_report
-from find_lr import sweep
 from learning import Trainer
 from model import Translator
-from peak import PeakMemory, return_blocks_at_once, training_on
 from probe import settle
-from runtime import (
+from runtime.checkpoints import load_checkpoint, mend, read_checkpoint, save_checkpoint
+from runtime.core import (
     Metrics,
     Progress,
     StopRequest,
@@ -35,6 +31,10 @@ from runtime import (
     seed_everything,
     set_threads,
 )
+from runtime.distributed import ALONE, Ranks, restarted, set_aside, together
+from runtime.find_lr import report as learning_rate_report
+from runtime.find_lr import sweep
+from runtime.peak import PeakMemory, return_blocks_at_once, training_on
 
 RUNS = Path("runs")
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step

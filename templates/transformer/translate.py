@@ -10,8 +10,8 @@ from pathlib import Path
 from config import read_config
 from data import Vocabulary
 from evaluate import load_translator, translate
-from runtime import choose_device, set_threads
-from settings import main_guard
+from runtime.core import choose_device, set_threads
+from runtime.settings import main_guard
 
 Answer = Callable[[list[str]], list[str]]
 

@@ -18,13 +18,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from settings import UserError, main_guard  # isort: skip (before torch: see there)
+from runtime.settings import UserError, main_guard  # isort: skip (before torch: see there)
 
 from config import Config, read_config
 from data import load_material
 from evaluate import validation_loss
-from runtime import set_threads
-from study import Report, Search, Space, with_values, write_config
+from runtime.core import set_threads
+from runtime.study import Report, Search, Space, with_values, write_config
 from train import Run
 
 FOLDER = Path("runs/tuning")

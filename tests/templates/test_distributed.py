@@ -35,11 +35,11 @@ _TOLERANCE = 1e-4  # of a loss: sums in another order
 _DRIVER = """
 import dataclasses, sys
 from pathlib import Path
-from settings import main_guard
+from runtime.settings import main_guard
 import torch
 import data
 from config import read_config
-from distributed import together
+from runtime.distributed import together
 from train import Run
 
 def main():

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from find_lr import HIGH, LOW, SAFETY, UPDATES, Sweep, report, smoothed, sweep
-from settings import UserError
+from runtime.find_lr import HIGH, LOW, SAFETY, UPDATES, Sweep, report, smoothed, sweep
+from runtime.settings import UserError
 
 
 class Slope:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-import findings
 import probe
 from config import read_config
-from findings import FILE, WIDTHS, Findings, keep, kept, overrule, this_machine, thread_counts
+from runtime import findings
+from runtime.findings import FILE, WIDTHS, Findings, keep, kept, overrule, this_machine, thread_counts
 
 PLAN = read_config(Path(__file__).parent.parent / "config.toml").machine
 

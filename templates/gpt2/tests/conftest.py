@@ -30,7 +30,7 @@ from engine_torch import TorchEngine
 from engines import Writer
 from folders import Shape
 from models import new_model, save_pretrained, train_tokenizer
-from runtime import Device
+from runtime.core import Device
 
 TEXT = "\n\n".join(
     f"The {animal} number {number} went to the {place} and came back with {number + 1} stones."

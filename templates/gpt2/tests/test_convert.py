@@ -17,7 +17,7 @@ from config import Config
 from data import read_documents
 from engines import COPIES, Writer, choose_engine, exact_writer, open_writer, writer_from
 from folders import copy_place, has_copy
-from settings import UserError
+from runtime.settings import UserError
 from split import hold_out
 from trainer import Run
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data import Blocks, encode, python_documentation, read_documents, validation_blocks
-from settings import UserError
+from runtime.settings import UserError
 from split import hold_out
 
 

@@ -19,7 +19,7 @@ from transformers import (
 
 from config import GenerateConfig
 from decoding import Engine, candidates, choose_token, decode, penalise
-from settings import UserError
+from runtime.settings import UserError
 
 PROMPTS = [[5, 9, 200, 31, 8, 77, 150], [12], [40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50], [9, 9]]
 

@@ -16,8 +16,8 @@ from conftest import TEXT
 
 from config import read_config
 from data import Blocks
-from distributed import Ranks
 from models import load_pretrained
+from runtime.distributed import Ranks
 from train import begin
 
 PROJECT = Path(__file__).parent.parent
@@ -44,9 +44,9 @@ TRAINING = """
 import dataclasses, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from settings import main_guard
+from runtime.settings import main_guard
 from config import read_config
-from distributed import together
+from runtime.distributed import together
 from train import begin
 
 def main():

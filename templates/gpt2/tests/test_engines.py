@@ -21,7 +21,7 @@ from engine_torch import TorchEngine
 from engines import hf_writer, open_writer, writer_from
 from folders import find_folder, read_shape, read_text
 from models import load_pretrained
-from settings import UserError
+from runtime.settings import UserError
 
 PROJECT = Path(folders.__file__).parent
 

@@ -16,8 +16,8 @@ from config import Config, GenerateConfig
 from engine_hf import HfEngine, hf_text
 from engines import Writer
 from generate import continue_prompts
-from runtime import Device
-from settings import UserError
+from runtime.core import Device
+from runtime.settings import UserError
 
 PROMPTS = ["The cat", "The old dog number 3 went to the market and", "T", "The heron number 11 went", "came back"]
 

@@ -13,7 +13,7 @@ import torch
 import train
 from config import Config
 from models import load_pretrained, save_pretrained
-from settings import UserError
+from runtime.settings import UserError
 from trainer import Run
 
 pytest.importorskip("peft", reason="LoRA is an extra: python -m pip install peft")

@@ -16,7 +16,7 @@ from config import ScratchConfig
 from folders import END
 from hub import HubUnreachable, hub_trouble
 from models import load_pretrained, load_tokenizer, save_pretrained
-from settings import UserError
+from runtime.settings import UserError
 
 ANYTHING = "한글 😀 naïve\n\tdef f(x):  # “quotes”  "
 

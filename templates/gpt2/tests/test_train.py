@@ -12,12 +12,12 @@ import torch
 import train
 from config import Config, read_config
 from engines import open_writer, writer_from
-from findings import FILE, WIDTHS, Findings, keep
 from folders import RUNS
 from generate import continue_prompts
 from learning import Judgement, language_loss, learning_rate_at, make_optimizer, validation_loss
 from models import load_pretrained
-from settings import UserError
+from runtime.findings import FILE, WIDTHS, Findings, keep
+from runtime.settings import UserError
 from trainer import Run
 
 

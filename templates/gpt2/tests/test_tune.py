@@ -17,7 +17,7 @@ from models import save_pretrained
 pytest.importorskip("optuna", reason="tune.py is an extra: python -m pip install optuna")
 
 import tune
-from settings import UserError
+from runtime.settings import UserError
 from trainer import Run
 
 PROJECT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ import pytest
 
 import words
 from config import Config
-from settings import load_config
+from runtime.settings import load_config
 from train import main as train
 
 CONFIG = """

@@ -13,7 +13,7 @@ from conftest import point_rows, write_csv
 from checks import far_off, imbalance
 from config import BUNDLED, Config
 from prepare import Prepared, prepare
-from settings import UserError
+from runtime.settings import UserError
 
 
 def prepared(config: Config, path: Path, **changes: str) -> Prepared:

@@ -11,7 +11,7 @@ from conftest import write_csv
 
 from config import Config
 from data import Dataset, load_data, split
-from settings import UserError
+from runtime.settings import UserError
 
 
 def load(config: Config, path: Path, **changes: object) -> Dataset:

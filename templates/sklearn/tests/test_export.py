@@ -13,7 +13,7 @@ import store
 from columns import convert, describe
 from config import Config
 from model import candidates, fit_final, folds
-from settings import UserError
+from runtime.settings import UserError
 
 onnx = pytest.importorskip("onnx", reason="python export.py needs onnx")
 pytest.importorskip("onnxruntime", reason="python export.py needs onnxruntime")

@@ -22,7 +22,7 @@ from columns import convert, describe
 from config import Config
 from model import candidates, fit_final, folds
 from predict import main, predict
-from settings import UserError
+from runtime.settings import UserError
 
 
 @pytest.fixture

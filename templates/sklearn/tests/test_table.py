@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from columns import convert, describe
-from settings import UserError
+from runtime.settings import UserError
 from table import read_table
 
 

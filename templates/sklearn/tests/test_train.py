@@ -18,7 +18,7 @@ from columns import convert, describe
 from config import Config
 from data import load_data
 from model import Candidate, candidates, compare, folds, preprocessing, search
-from settings import UserError
+from runtime.settings import UserError
 from train import main
 
 PLOTS = ("calibration.png", "confusion_matrix.png")

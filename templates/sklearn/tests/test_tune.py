@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from conftest import point_rows, write_csv
 
-import extras
 import tune
 from config import Config
 from prepare import prepare
-from settings import UserError, load_config
+from runtime import extras
+from runtime.settings import UserError, load_config
 from train import main as train
 
 pytest.importorskip("optuna", reason="python tune.py needs optuna")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from config import Config, DataConfig, MachineConfig, ModelConfig, TrainConfig
-from runtime import seed_everything
+from runtime.core import seed_everything
 
 SMALL = Config(
     data=DataConfig(

@@ -14,7 +14,7 @@ import pytest
 import evaluate
 import train
 import translate
-from settings import main_guard
+from runtime.settings import main_guard
 
 PROJECT = Path(__file__).parent.parent
 SMALL = {

@@ -8,8 +8,8 @@ import pytest
 from conftest import SMALL
 
 from corpus import JUDGED, read_pairs, split_pairs
+from runtime.settings import UserError
 from sample_data import sample_pairs
-from settings import UserError
 
 GOOD = "".join(f"sentence {n}\tSatz {n}\n" for n in range(300)).encode()
 

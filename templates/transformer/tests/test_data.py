@@ -14,9 +14,9 @@ from conftest import SMALL, MakeConfig
 
 from corpus import load_corpus
 from data import BOS, EOS, PAD, UNKNOWN, BucketSampler, Vocabulary, collate, encode_pairs, load_material
-from distributed import Ranks
+from runtime.distributed import Ranks
+from runtime.settings import UserError
 from sample_data import date_forms, english_number, korean_number, number_forms, sample_pairs
-from settings import UserError
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from conftest import MakeConfig
 
 from config import read_config
 from data import BOS, EOS
-from distributed import Ranks, together
 from evaluate import load_translator
-from runtime import choose_device
-from settings import UserError
+from runtime.core import choose_device
+from runtime.distributed import Ranks, together
+from runtime.settings import UserError
 from train import Run
 
 PROJECT = Path(__file__).parent.parent
@@ -50,10 +50,10 @@ TRAINING = """
 import dataclasses, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from settings import main_guard
+from runtime.settings import main_guard
 from config import read_config
 from data import BOS, EOS
-from distributed import together
+from runtime.distributed import together
 from train import Run
 
 def main():
@@ -127,7 +127,7 @@ def test_more_processes_than_devices_are_refused(monkeypatch: pytest.MonkeyPatch
     count = torch.accelerator.device_count()
     for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": count + 2, "LOCAL_WORLD_SIZE": count + 2}.items():
         monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr("distributed._kind", lambda _: "cuda")
+    monkeypatch.setattr("runtime.distributed._kind", lambda _: "cuda")
     complaint = rf"but it has {count} cuda device\(s\) for them; start it with --nproc-per-node={count}"
     with pytest.raises(UserError, match=complaint), together("none", "cuda"):
         pass

@@ -12,8 +12,8 @@ from conftest import SMALL
 from data import PAD, Vocabulary
 from evaluate import translate
 from model import Translator
-from runtime import choose_device
-from settings import UserError
+from runtime.core import choose_device
+from runtime.settings import UserError
 
 for module in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(module)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import MakeConfig
 
-from peak import PeakMemory
+from runtime.peak import PeakMemory
 from train import Run
 
 

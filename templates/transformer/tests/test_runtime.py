@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
 from config import read_config
-from runtime import Device, Metrics, StopRequest, choose_device, fit_micro_batch
-from settings import ConfigError, UserError
+from runtime.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
+from runtime.core import Device, Metrics, StopRequest, choose_device, fit_micro_batch
+from runtime.settings import ConfigError, UserError
 
 PROJECT_CONFIG = Path(__file__).parent.parent / "config.toml"
 
@@ -82,12 +82,12 @@ def test_without_a_compiler_it_runs_uncompiled_and_says_so(tmp_path: Path, monke
 
 def test_the_micro_batch_shrinks_to_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(torch.device("cpu"), "fp32", torch.float32, None)
-    monkeypatch.setattr("runtime.free_memory", lambda _: 1000)
+    monkeypatch.setattr("runtime.core.free_memory", lambda _: 1000)
     assert fit_micro_batch(64, 64, lambda size: size, device) == 64
     assert fit_micro_batch(64, 64, lambda size: 40 * size, device) == 16
     assert fit_micro_batch(12, 8, lambda size: size, device) == 6
     assert fit_micro_batch(64, 64, lambda size: 10**6, device) == 1
-    monkeypatch.setattr("runtime.free_memory", lambda _: None)
+    monkeypatch.setattr("runtime.core.free_memory", lambda _: None)
     assert fit_micro_batch(64, 32, lambda size: 10**6, device) == 32
 
 

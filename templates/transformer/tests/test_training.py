@@ -11,10 +11,10 @@ from conftest import SMALL, MakeConfig
 
 from data import PAD, collate
 from evaluate import evaluating, load_translator, score, translate, validation_loss
-from findings import FILE, WIDTHS, Findings, keep
 from learning import learning_rate_at, make_optimizer, summed_loss
-from runtime import choose_device
-from settings import UserError
+from runtime.core import choose_device
+from runtime.findings import FILE, WIDTHS, Findings, keep
+from runtime.settings import UserError
 from train import RUNS, Run, describe, find_learning_rate
 
 CPU = choose_device("cpu", "fp32")

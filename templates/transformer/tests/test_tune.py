@@ -15,8 +15,8 @@ from conftest import MakeConfig
 
 from config import read_config
 from evaluate import validation_loss
-from settings import UserError
-from study import Report, Search, with_values, write_config
+from runtime.settings import UserError
+from runtime.study import Report, Search, with_values, write_config
 
 pytest.importorskip("optuna")
 
@@ -47,7 +47,7 @@ from __future__ import annotations
 import math, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {str(PROJECT)!r})
-from study import Search
+from runtime.study import Search
 SPACE, FIRST, count = {SPACE!r}, {FIRST!r}, 0
 {inspect.getsource(valley)}
 def deadly(values, report):

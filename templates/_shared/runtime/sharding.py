@@ -27,8 +27,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import distribute_tensor
 
-from checkpoints import replace_folder, write_state
-from distributed import Ranks
+from runtime.checkpoints import replace_folder, write_state
+from runtime.distributed import Ranks
 
 SHARDS = "shards"  # the folder in a checkpoint
 

@@ -21,9 +21,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import Module
 
-from checkpoints import save_checkpoint
-from contact import BACKENDS, connect, in_short, is_about_contact
-from settings import UserError
+from runtime.checkpoints import save_checkpoint
+from runtime.contact import BACKENDS, connect, in_short, is_about_contact
+from runtime.settings import UserError
 
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ class Ranks:
         if self.strategy != "fsdp":
             model.to(device)
             return
-        from sharding import shard
+        from runtime.sharding import shard
 
         shard(model, layers, methods, device)
 
@@ -154,7 +154,7 @@ class Ranks:
         """With fsdp, the block finds all layers' weights together, also those of layers that are not called as such."""
         if self.strategy != "fsdp":
             return contextlib.nullcontext()
-        from sharding import gathered
+        from runtime.sharding import gathered
 
         return gathered(model)
 
@@ -162,14 +162,14 @@ class Ranks:
         """With fsdp, all weights in the first process's memory; all have to call it. Else None: the model has them."""
         if self.strategy != "fsdp":
             return None
-        from sharding import whole_weights
+        from runtime.sharding import whole_weights
 
         return whole_weights(model)
 
     def save_checkpoint(self, path: Path, **what: Any) -> None:
         """checkpoints.save_checkpoint by the first process, or with fsdp by all, each its part."""
         if self.strategy == "fsdp":
-            from sharding import save_sharded
+            from runtime.sharding import save_sharded
 
             save_sharded(path, ranks=self, **what)
         elif self.first:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from runtime import usable_threads
+from runtime.core import usable_threads
 
 PAYS = 1.3  # times faster before the plan is overruled: noise and close calls leave it as it is
 WIDTHS = (64, 128, 256, 512)  # of the layers that are timed

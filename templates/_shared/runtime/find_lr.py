@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from runtime import Progress
-from settings import UserError
+from runtime.core import Progress
+from runtime.settings import UserError
 
 LOW, HIGH, UPDATES = 1e-6, 1.0, 100
 DIVERGED = 1.5  # times the lowest loss so far: it will not come back

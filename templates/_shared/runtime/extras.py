@@ -7,9 +7,9 @@ import re
 import tomllib
 from pathlib import Path
 
-from settings import UserError
+from runtime.settings import UserError
 
-PROJECT = Path(__file__).with_name("pyproject.toml")
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def need(module: str, what: str) -> None:

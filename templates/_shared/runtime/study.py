@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from extras import need
-from settings import UserError
+from runtime.extras import need
+from runtime.settings import UserError
 
 C = TypeVar("C")
 # For each searched setting, "section.key" as in config.toml: two bounds, between which orders of magnitude are tried

@@ -1,4 +1,4 @@
-"""How much memory training really took, beside what memory.py predicts.
+"""How much memory training really took, beside what runtime/memory.py predicts.
 
 On a GPU the device's own statistics tell; on Linux's CPU side the system counts what the process holds at most.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from memory import Training
-from runtime import Device
+from runtime.core import Device
+from runtime.memory import Training
 
 _M_MMAP_THRESHOLD = -3  # mallopt's name for the size from which glibc gives a block back as soon as it is free
 _SMALLEST_BLOCK = 64 * 1024
@@ -32,7 +32,7 @@ def return_blocks_at_once() -> None:
 
 
 def training_on(dev: Device, dropout: float, *, checkpointing: bool, accumulating: bool, shards: int = 1) -> Training:
-    """What memory.py has to know about how this run trains.
+    """What runtime/memory.py has to know about how this run trains.
 
     On a CPU torch's fused attention works without dropout only; of GPUs, NVIDIA's are sure to have it.
     """

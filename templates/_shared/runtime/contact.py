@@ -18,7 +18,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from settings import UserError
+from runtime.settings import UserError
 
 CONTACT_SECONDS = 50.0
 WORK_SECONDS = 2 * 60 * 60  # for one process to wait for another at work; it is torchrun that notices a dead one

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
-from settings import UserError
+from runtime.settings import UserError
 
 
 @contextlib.contextmanager
@@ -112,7 +112,7 @@ def load_checkpoint(path: Path, *, model: torch.nn.Module, **stateful: Any) -> t
     try:
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True) if stateful else {}
         if (folder / "shards").is_dir() or hasattr(weight, "device_mesh"):  # written in parts, or the model is in parts
-            from sharding import load_parts
+            from runtime.sharding import load_parts
 
             load_parts(folder, model, stateful.pop("optimizer", None), state)
         else:
