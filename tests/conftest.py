@@ -14,6 +14,7 @@ from scaffold.cli.main import run
 
 REPOSITORY = Path(__file__).parent.parent
 _ENDPOINTS = ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_API_URL", "GITHUB_SERVER_URL", "SCAFFOLD_RAW_URL", "SCAFFOLD_CATALOG")
+_LONGEST = ("test_project_tests.py", "test_wheel.py")
 _MACHINE = ("SCAFFOLD_TARGET", "SCAFFOLD_HARDWARE")
 
 
@@ -29,6 +30,11 @@ class Answer:
     def json(self) -> Any:
         """stdout as one JSON document."""
         return json.loads(self.out)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that take minutes come first, so that no worker begins one when the others are done."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 @pytest.fixture(autouse=True)

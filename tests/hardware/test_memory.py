@@ -66,7 +66,7 @@ def test_the_formula_counts_what_the_real_model_keeps(name: str, dropout: float,
 
 def test_a_project_has_the_same_formulas() -> None:
     # A project stands alone, so it gets a copy; this keeps the copy from going its own way.
-    mine = (REPOSITORY / "scaffold" / "hardware" / "runtime/memory.py").read_bytes()
+    mine = (REPOSITORY / "scaffold" / "hardware" / "memory.py").read_bytes()
     assert (REPOSITORY / "templates" / "_shared" / "runtime" / "memory.py").read_bytes() == mine
 
 
