@@ -232,7 +232,6 @@ def together(strategy: str, device: str) -> Iterator[Ranks]:
             f"rank {ranks.rank} lost another process, so training ends ({in_short(error)}). Look above for that one's "
             "own message; what was saved is whole: go on with --resume"
         ) from None
-    dist.destroy_process_group()
 
 
 class _Silence:

@@ -91,17 +91,29 @@ def main_guard(main: Callable[[], int | None]) -> NoReturn:
     for stream in (sys.stdin, sys.stdout, sys.stderr):  # a Windows pipe would be read in the local code page
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    code = _run(main)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # One of several processes under torchrun: while Python takes itself down, threads of torch's that still wait
+        # for the others can abort it ("terminate called without an active exception"), and with it a job that is done.
+        for stream in (sys.stdout, sys.stderr):
+            if stream:
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run(main: Callable[[], int | None]) -> int:
     try:
-        sys.exit(main() or 0)
+        return main() or 0
     except UserError as error:
-        sys.exit(_complain(str(error)))
+        return _complain(str(error))
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stdout = None
-        sys.exit(0)
+        return 0
     except OSError as error:
-        sys.exit(_complain(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
 
 
 def _complain(message: str) -> int:
