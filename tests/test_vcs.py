@@ -122,7 +122,8 @@ def spy(in_tmp: Path) -> Path:
     folder = in_tmp / "bin"
     folder.mkdir()
     (folder / "git").write_text(
-        f"#!/bin/sh\n{{ printf '%s\\t' \"$@\"; echo; }} >>'{folder}/calls'\n"
+        # One write for a call: several run at once.
+        f"#!/bin/sh\nline=$(printf '%s\\t' \"$@\")\nprintf '%s\\n' \"$line\" >>'{folder}/calls'\n"
         f"[ \"$1\" = version ] || {{ env; echo; }} >>'{folder}/env'\nexec '{real}' \"$@\"\n"
     )
     (folder / "git").chmod(0o755)
