@@ -13,7 +13,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 help:
 	@echo "make demo      set up, then search, generate a starter and train it, all offline"
-	@echo "make test      set up, then lint and test (about ten minutes from nothing)"
+	@echo "make test      set up, then lint and test (about twelve minutes from nothing, on two cores)"
 	@echo "make test-all  the long tests as well"
 	@echo "make bench     start-up, generation and clone beside their floors and peers"
 	@echo "make lint      ruff and mypy"
