@@ -84,7 +84,7 @@ def render(
 
 def _travels(path: str) -> bool:
     """Whether a notebook carries a file along: the code and what it reads."""
-    return "/" not in path and path.endswith((".py", ".toml", ".txt"))
+    return (path.startswith("runtime/") or "/" not in path) and path.endswith((".py", ".toml", ".txt"))
 
 
 def _written(settings: Mapping[str, Any]) -> dict[str, Any]:
