@@ -17,6 +17,7 @@ from scaffold.errors import ScaffoldError
 from scaffold.settings import Settings
 from scaffold.vcs import Repositories, init_and_commit
 from scaffold.vcs.environment import environment
+from scaffold.vcs.errors import TransientError, explain
 from tests.git_server import Fault, GitServer, git, serve
 
 
@@ -271,3 +272,15 @@ def test_ctrl_c_at_the_worst_moment_leaves_no_thread_to_wait_for(in_tmp: Path, m
     with pytest.raises(KeyboardInterrupt):
         init_and_commit(in_tmp, "first")
     assert all(thread.daemon for thread in threading.enumerate() if isinstance(thread, threading.Timer))
+
+
+@pytest.mark.parametrize("missing", [301, 308, 401, 403, 404, 429, 500])
+def test_the_bytes_that_a_cut_left_out_are_no_status(missing: int) -> None:
+    said = (
+        "error: RPC failed; curl 56 Recv failure: Connection reset by peer\n"
+        f"error: {missing} bytes of body are still expected\n"
+        "fetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF\n"
+    )
+    error = explain(said, "a/one")
+    assert isinstance(error, TransientError)
+    assert "the connection broke off" in str(error)

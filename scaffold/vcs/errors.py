@@ -21,6 +21,7 @@ TOOK_TOO_LONG = "scaffold ended it: it took too long"
 _BUSY = ("{what}: another git is at work there ({said})", "if there is none, remove that lock file and try again")
 
 # The first pattern that occurs wins: a server that says "not found" while asking for a password means "not found".
+# A status is what was "returned": of a cut, git also says "error: 404 bytes of body are still expected".
 _NETWORK_HINT = "check the network connection, then run the same command again"
 _DISK_HINT = "free some space or choose another folder with --dir, then run the same command again"
 _PATTERNS: tuple[tuple[str, type[ScaffoldError], str, str], ...] = (
@@ -34,14 +35,19 @@ _PATTERNS: tuple[tuple[str, type[ScaffoldError], str, str], ...] = (
         "look at its branches and tags; a commit is given with all its 40 digits",
     ),
     (
-        r"[Rr]epository not found|repository '.*' not found|error: 404|terminal prompts disabled",
+        r"[Rr]epository not found|repository '.*' not found|returned error: 404|terminal prompts disabled",
         NotFoundError,
         "{what} was not found, or is private",
         "check the spelling; for a private repository set GITHUB_TOKEN",
     ),
-    (r"error: 429", RateLimitError, "{what}: the server asks us to slow down", "wait some minutes and try again"),
     (
-        r"Authentication failed|error: 40[13]|Permission denied \(|Host key verification failed",
+        r"returned error: 429",
+        RateLimitError,
+        "{what}: the server asks us to slow down",
+        "wait some minutes and try again",
+    ),
+    (
+        r"Authentication failed|returned error: 40[13]|Permission denied \(|Host key verification failed",
         AuthError,
         "{what}: the server did not let us in",
         "check that your token or ssh key is valid and may read this repository",
@@ -65,7 +71,7 @@ _PATTERNS: tuple[tuple[str, type[ScaffoldError], str, str], ...] = (
         "nothing was written; tell the owners of the repository",
     ),
     (
-        r"error: 30[12378]",
+        r"returned error: 30[12378]",
         MovedError,
         "{what} has moved",
         "look it up in a browser and use its new name",
