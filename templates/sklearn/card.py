@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from store import LEVEL, ModelInfo
-from words import figure, say
+from words import figure, listed, say
 
 SHOWN = 10
 
@@ -37,7 +37,7 @@ def plain(text: object) -> str:
 def _what(results: dict[str, Any], info: ModelInfo) -> str:
     answer = say("a number, with a range")
     if info.classes:
-        names = ", ".join(map(plain, info.classes[:SHOWN])) + ", ..." * (len(info.classes) > SHOWN)
+        names = listed(list(map(plain, info.classes)), SHOWN)
         text = "one of {count} classes ({names}), with a probability for each"
         answer = say(text, count=len(info.classes), names=names)
     rows, text = results["rows"], "A {model} that predicts **{target}**: {answer}."

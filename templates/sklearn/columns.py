@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from words import say
+from words import say, shorten
 
 # A column is of a kind when this share of its known values can be read as that kind; the rest count as missing.
 ENOUGH = 0.8
@@ -28,6 +28,9 @@ BOOLEANS = {
     **dict.fromkeys(("true", "yes", "y", "t", "예", "네", "참", "o", "1"), 1.0),
     **dict.fromkeys(("false", "no", "n", "f", "아니오", "아니요", "거짓", "x", "0"), 0.0),
 }
+EPOCH = pd.Timestamp("1970-01-01")  # in microseconds like the dates: nanoseconds end in the year 2262
+# The largest number that a tree can compare; beyond are stand-ins for "unknown", such as 1.8e308.
+LARGEST = float(np.finfo(np.float32).max)
 CROSS_MARKS = {"o", "x"}  # yes and no in Korean forms, but letters like any other unless they come as this pair
 # Thousands separators and decimal marks: 1,234.5 is style ".", 1.234,5 is style ",".
 THOUSANDS = {".": r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", ",": r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?"}
@@ -87,7 +90,7 @@ def convert(table: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
             features[column.name] = values.str.lower().map(BOOLEANS).astype(float)
         elif column.kind == "date":
             dates = to_date(values, column.style)
-            parts = ((dates - pd.Timestamp(0)) / pd.Timedelta(days=1), dates.dt.month, dates.dt.day_of_week)
+            parts = ((dates - EPOCH) / pd.Timedelta(days=1), dates.dt.month, dates.dt.day_of_week)
             features |= {name: part.astype(float) for name, part in zip(column.features, parts, strict=True)}
         else:
             features[column.name] = values.astype(object).where(values.notna(), np.nan)
@@ -104,15 +107,19 @@ def as_text(values: pd.Series) -> pd.Series:
 
 
 def to_number(values: pd.Series, style: str = ".") -> pd.Series:
-    """Text as numbers; units and thousands separators are taken off, what is no finite number becomes missing."""
+    """Text as numbers; units and thousands separators are taken off, what is no number or far too large is missing."""
     if pd.api.types.is_numeric_dtype(values):
-        return values.astype(float)
+        return _bounded(values.astype(float))
     text = values.str.replace(UNITS, "", regex=True)
     separator = "," if style == "." else "."
     text = text.where(~text.str.fullmatch(THOUSANDS[style], na=False), text.str.replace(separator, "", regex=False))
     if style == ",":
         text = text.mask(text.str.contains(".", regex=False, na=False)).str.replace(",", ".", regex=False)
-    return pd.to_numeric(text, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
+    return _bounded(pd.to_numeric(text, errors="coerce").astype(float))
+
+
+def _bounded(numbers: pd.Series) -> pd.Series:
+    return numbers.where(numbers.abs() <= LARGEST)
 
 
 def number_style(values: pd.Series) -> str | None:
@@ -165,7 +172,7 @@ def _number_note(known: pd.Series, style: str) -> str:
     notes = []
     if len(unread):
         text = "numbers, with {count} other values taken as missing (such as {value!r})"
-        notes.append(say(text, count=len(unread), value=unread.iloc[0]))
+        notes.append(say(text, count=len(unread), value=shorten(unread.iloc[0])))
     if style == ",":
         notes.append(say("numbers with a decimal comma"))
     elif known.str.contains(",", regex=False).any():
@@ -179,7 +186,7 @@ def _useless(name: str, values: pd.Series, column: Column) -> str:
     if rows == 0:
         return say("it has no values")
     if distinct == 1 and rows == len(values):
-        return say("every row has the same value ({value})", value=known.iloc[0])
+        return say("every row has the same value ({value})", value=shorten(str(known.iloc[0])))
     if column.kind in ("category", "many") and distinct > max(10, rows / 2):
         return say("it is free text or an identifier: most values occur only once")
     if column.kind == "number" and distinct == rows >= 20:

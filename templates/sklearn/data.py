@@ -17,7 +17,7 @@ from columns import as_text, number_style, to_number
 from config import Config, TrainSettings
 from runtime.settings import UserError
 from table import read_table
-from words import say
+from words import listed, say, shorten
 
 # What scikit-learn only calls "target".
 BUNDLED_TARGETS = {
@@ -68,7 +68,7 @@ def load_data(config: Config, folder: Path) -> Dataset:
         target = table.columns[-1]
         if config.data.path:
             taken = "no target was given: taking the last column, {target}, of {columns}"
-            notes.append(say(taken, target=target, columns=", ".join(table.columns)))
+            notes.append(say(taken, target=target, columns=listed(list(map(shorten, table.columns)), 12)))
     if config.data.group:
         check_names([config.data.group], table.columns, "data.group")
         if config.data.group == target:
@@ -98,7 +98,7 @@ def with_target(name: str, table: pd.DataFrame, target: str, config: Config, not
     """Take the target out of the table, and the rows that can't be used."""
     known = table[target].notna()
     if not known.any():
-        raise UserError(f"the target {target} has no values")
+        raise UserError(f"the target {target} has no values: name another column with --target")
     if not known.all():
         empty = say("{count} rows without a value of {target} left out", count=(~known).sum(), target=target)
         notes = [*notes, empty]
@@ -136,11 +136,13 @@ def usable_classes(labels: pd.Series, target: str, train: TrainSettings) -> tupl
     """Which rows belong to a class that is frequent enough to be split and cross-validated, and those classes."""
     counts = labels.value_counts()
     if len(counts) == 1:
-        raise UserError(f"the target {target} has only one class, {counts.index[0]}: there is nothing to tell apart")
+        only = shorten(counts.index[0])
+        raise UserError(f"the target {target} has only one class, {only}: there is nothing to tell apart")
     needed = max(math.ceil(train.folds / (1 - train.test_share)), math.ceil(1 / train.test_share))
     frequent = counts[counts >= needed]
     if len(frequent) < 2:
-        shown = ", ".join(f"{label} {count}" for label, count in counts.head(5).items()) + ", ..." * (len(counts) > 5)
+        most = [f"{shorten(label)} {count}" for label, count in counts.head(5).items()]
+        shown = ", ".join(most) + ", ..." * (len(counts) > len(most))
         raise UserError(
             f"the target {target} has {len(counts)} different values in {len(labels)} rows ({shown}). "
             f"With {train.folds} folds and a test split at least two classes need {needed} rows each: "
@@ -149,9 +151,8 @@ def usable_classes(labels: pd.Series, target: str, train: TrainSettings) -> tupl
     notes = []
     if len(frequent) < len(counts):
         rare = counts[counts < needed]
-        shown = ", ".join(map(str, rare.index[:5])) + ", ..." * (len(rare) > 5)
         text = "{count} rows of classes with fewer than {needed} rows left out: {classes}"
-        notes.append(say(text, count=rare.sum(), needed=needed, classes=shown))
+        notes.append(say(text, count=rare.sum(), needed=needed, classes=listed(list(map(shorten, rare.index)))))
     style = number_style(pd.Series(frequent.index, dtype=object))
     order = to_number(pd.Series(frequent.index, dtype=object), style).tolist() if style else frequent.index
     return labels.isin(frequent.index), [label for _, label in sorted(zip(order, frequent.index, strict=True))], notes
@@ -161,7 +162,8 @@ def usable_numbers(values: pd.Series, target: str, train: TrainSettings) -> tupl
     """Which rows have a number as their target, and those numbers."""
     style = number_style(values)
     if style is None:
-        raise UserError(f"the target {target} is not a number (such as {values.iloc[0]!r}): regression is not possible")
+        first = shorten(values.iloc[0])
+        raise UserError(f"the target {target} is not a number (such as {first!r}): regression is not possible")
     numbers = to_number(values, style)
     usable = numbers.notna()
     text = "{count} rows whose {target} is not a number left out"
@@ -197,4 +199,5 @@ def check_classes(data: Dataset, *parts: np.ndarray) -> None:
     """Raise UserError if a part of the rows lacks a class altogether, as happens when a class is in few groups."""
     for number, label in enumerate(data.classes):
         if not all((data.y[part] == number).any() for part in parts):
-            raise UserError(f"{label} is in too few groups to be in every part of the rows: leave data.group empty")
+            why = f"{label} is in too few groups to be in every part of the rows"
+            raise UserError(f"{why}: lower train.folds, or leave data.group empty")

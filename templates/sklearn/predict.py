@@ -22,7 +22,7 @@ from data import check_names
 from model import decide
 from runtime.settings import UserError, main_guard
 from table import read_table
-from words import follow, pad, say, shown
+from words import follow, listed, pad, say, shorten, shown
 
 HERE = Path(__file__).parent
 EXAMPLES = 8
@@ -57,13 +57,12 @@ def _peculiar(table: pd.DataFrame, features: pd.DataFrame, info: store.ModelInfo
     for column in info.columns:
         unread = table[column.name].notna() & features[column.features[0]].isna()
         if unread.any():
-            shown = f"{unread.sum()} ({table.loc[unread, column.name].iloc[0]!r})"
+            shown = f"{unread.sum()} ({shorten(str(table.loc[unread, column.name].iloc[0]))!r})"
             text = "{name}: values that are no {kind} count as missing: {values}"
             notes.append(say(text, name=column.name, kind=column.kind, values=shown))
     extra = [name for name in table if name not in {info.target, *(column.name for column in info.columns)}]
     if extra:
-        names = ", ".join(extra[:10]) + ", ..." * (len(extra) > 10)
-        notes.append(say("columns that the model does not use: {names}", names=names))
+        notes.append(say("columns that the model does not use: {names}", names=listed(extra, 10)))
     return notes
 
 
@@ -102,7 +101,7 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     path = run / "test_rows.csv" if arguments.example else arguments.file
     table, more = read_table(path, arguments.encoding)
     predictions, peculiar = predict(model, info, table)
-    print(f"Model {info.name}: {info.target} ({info.task})")
+    print(say("Model {name}: predicts {target}", name=info.name, target=info.target))
     for note in [*notes, *more, *peculiar * (not arguments.example)]:
         print(say("note: {note}", note=note))
     if arguments.example:

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import resample
 
 from checks import warnings
 from columns import Column, convert, describe
 from config import Config
-from data import Dataset, check_names, load_data, split
+from data import Dataset, check_classes, check_names, load_data, split
 from model import Candidate, Folds, candidates, folds
 from runtime.settings import UserError
-from words import figure, say
+from words import figure, listed, say
 
 # Where one class holds more than this share of the rows, always naming it would already look accurate.
 IMBALANCED = 0.8
@@ -66,8 +67,9 @@ class Prepared:
         """For comparing and tuning: all rows, or so many with the same mix where there are very many."""
         if len(self.y) <= rows:
             return self
-        few = replace(self.data, y=self.y, groups=self.groups)
-        _, chosen = split(few, rows / len(self.y), seed)
+        # Row by row, also where there are groups: the folds keep together what is left of each.
+        mix = self.y if self.data.classes else None
+        chosen = resample(np.arange(len(self.y)), replace=False, n_samples=rows, stratify=mix, random_state=seed)
         groups = None if self.groups is None else self.groups[chosen]
         return replace(self, X=self.X.iloc[chosen], y=self.y[chosen], groups=groups)
 
@@ -83,6 +85,9 @@ def prepare(config: Config, folder: Path) -> Prepared:
         raise UserError("no column is left to learn from: " + "; ".join(notes))
     X, y = convert(data.table.iloc[learn], columns), data.y[learn]
     groups = None if data.groups is None else data.groups[learn]
+    if groups is not None:
+        for part, _ in folds(data.task, y, groups, config.train):
+            check_classes(data, learn[part])  # told now, not after the comparison
     metric = choose_metric(data.task, y, config.train.metric)
     warned = warnings(data, columns, X, y, config.train.seed)
     return Prepared(data, learn, test, columns, X, y, groups, metric, [*data.notes, *notes], warned)
@@ -103,11 +108,11 @@ def introduce(prepared: Prepared) -> None:
     found = "{name}: {rows} rows, {columns} usable columns; predicting {target}"
     print(say(found, name=data.name, rows=len(data.y), columns=len(prepared.columns), target=data.target))
     if data.classes:
-        counts = [f"{label} {count}" for label, count in zip(data.classes, np.bincount(data.y), strict=True)]
-        shown = ", ".join(counts[:12]) + ", ..." * (len(counts) > 12)
-        print("  " + say("classification, {count} classes: {classes}", count=len(counts), classes=shown))
+        counts = [f"{label} ({count})" for label, count in zip(data.classes, np.bincount(data.y), strict=True)]
+        text = "classification, {count} classes: {classes}"
+        print("  " + say(text, count=len(counts), classes=listed(counts, 12)))
     else:
-        low, median, high = map(figure, np.quantile(data.y, [0, 0.5, 1]))
+        low, median, high = (figure(v) if v % 1 else f"{v:,.0f}" for v in np.quantile(data.y, [0, 0.5, 1]))
         text = "regression, numbers from {low} to {high}, half of them below {median}"
         print("  " + say(text, low=low, high=high, median=median))
     text = "{learn} rows to learn from, {test} held out for the test at the end"

@@ -26,6 +26,7 @@ FONTS = ("Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "NanumGothic", "
 SHOWN_FEATURES = 15
 SHOWN_CLASSES = 12  # up to here a confusion matrix has room for its numbers
 IMPORTANCE_ROWS, SHUFFLES = 300, 5
+IMPORTANCE_CELLS = 150_000  # a wide table takes fewer rows: every column means a prediction of all of it
 SCORES = {
     "accuracy": metrics.accuracy_score,
     "balanced_accuracy": metrics.balanced_accuracy_score,
@@ -77,7 +78,7 @@ def importances(
         return np.array([score(y, part) for part in np.split(found, len(found) // len(y))])
 
     draw = np.random.default_rng(seed)
-    rows = draw.permutation(len(X))[:IMPORTANCE_ROWS]
+    rows = draw.permutation(len(X))[: max(50, min(IMPORTANCE_ROWS, IMPORTANCE_CELLS // X.shape[1]))]
     X, y = X.iloc[rows], y[rows]
     unshuffled, falls = scores(X), {}
     # All shuffles of a feature in one table: one large prediction is several times quicker than many small ones.

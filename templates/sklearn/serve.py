@@ -17,7 +17,7 @@ import pandas as pd
 
 import store
 from predict import predict
-from runtime.extras import need
+from runtime.service import answer_requests, new_app, read_arguments
 from runtime.settings import UserError, main_guard
 from table import clean
 from words import follow, say, shown
@@ -55,8 +55,7 @@ def answers(predictions: pd.DataFrame, info: store.ModelInfo) -> list[dict[str, 
 
 def create_app(run: Path) -> Any:
     """The service for the model in a folder. Raises UserError if there is none."""
-    from fastapi import FastAPI, HTTPException, Request
-    from fastapi.responses import JSONResponse
+    from fastapi import HTTPException
     from pydantic import BaseModel, Field
 
     model, info, _ = store.load(run)
@@ -66,14 +65,7 @@ def create_app(run: Path) -> Any:
 
         rows: list[dict[str, str | bool | int | float | None]] = Field(min_length=1, max_length=MOST_ROWS)
 
-    app = FastAPI(title=f"{info.target} ({info.name})", docs_url=None, redoc_url=None)
-
-    @app.middleware("http")
-    async def limit_size(request: Request, call_next: Any) -> Any:
-        length = request.headers.get("content-length", "")
-        if request.method == "POST" and not (length.isdecimal() and int(length) <= MOST_BYTES):
-            return JSONResponse({"detail": f"the request needs a content-length of at most {MOST_BYTES}"}, 413)
-        return await call_next(request)
+    app = new_app(f"{info.target} ({info.name})", MOST_BYTES)
 
     @app.get("/")
     def describe() -> dict[str, Any]:
@@ -97,22 +89,16 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     """Read the command line and serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description="Answer requests with the trained model.")
     parser.add_argument("--run", metavar="NAME", help="a folder in runs/ (default: the newest training)")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this computer only)")
-    parser.add_argument("--port", type=int, default=8000)
-    arguments = parser.parse_args(argv)
-    for module in ("fastapi", "uvicorn"):
-        need(module, "python serve.py")
-    import uvicorn
-
+    arguments = read_arguments(parser, argv)
     follow(folder / "config.toml")
     run = folder / "runs" / arguments.run if arguments.run else store.latest(folder / "runs")
     app = create_app(run)
     address = f"http://{arguments.host}:{arguments.port}"
     text = "Model {name}, at {address} (Ctrl-C ends it). Try in another terminal:"
     print(say(text, name=run.name, address=address))
-    example = shown(run / "example.json")
+    example = shown(run / "example.json").strip('"')
     print(f'  curl {address}/predict -H "content-type: application/json" -d "@{example}"', flush=True)
-    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+    answer_requests(app, arguments.host, arguments.port)
     return 0
 
 

@@ -130,7 +130,7 @@ def latest(runs: Path) -> Path:
     """The folder of the newest training. Raises UserError if there is none."""
     try:
         return runs / (runs / LATEST).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):
         raise UserError(f"{runs} holds no trained model; run python train.py first") from None
 
 

@@ -14,6 +14,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import runtime.settings  # noqa: F401  before what takes long to load: Ctrl-C ends that quietly
+
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 

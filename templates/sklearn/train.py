@@ -29,6 +29,7 @@ from runtime.settings import load_config, main_guard
 from words import figure, follow, pad, say, shorten, shown
 
 HERE = Path(__file__).parent
+MANY_COLUMNS = 300  # of which it takes some time to tell which count
 
 
 def train(config: Config, runs: Path, folder: Path) -> Path:
@@ -43,6 +44,9 @@ def train(config: Config, runs: Path, folder: Path) -> Path:
     plain = dataclasses.replace(info, weights=[1.0] * len(info.classes))
     tested, floor = report.evaluate(model, X, y, info), report.evaluate(baseline, X, y, plain)
     show_test(best.name, tested, floor, len(y))
+    if len(prepared.columns) > MANY_COLUMNS:
+        text = "Shuffling each of {columns} columns to see how much it counts: this takes a while"
+        print("\n" + say(text, columns=len(prepared.columns)), flush=True)
     ranked = report.importances(model, X, y, prepared.metric, info, config.train.seed)
 
     data, out = prepared.data, runs / prepared.data.name
@@ -88,8 +92,7 @@ def choose_model(prepared: Prepared, config: Config) -> tuple[Candidate, dict[st
         params, tuned = search(best, tuned, few.X, few.y, cv, metric, settings, n_jobs)
         found = ", ".join(f"{key} {value:.3g}" for key, value in params.items())
         print(f"  {tuned.mean:.3f} ± {tuned.std:.3f}  {found or say('the defaults: nothing better was found')}")
-    if tuned.mean - scores[BASELINE].mean < 2 * max(tuned.std, scores[BASELINE].std):
-        # Of many models one is always the luckiest, so a lead of one ± would often be none.
+    if not beats(tuned, scores[BASELINE], prepared.data.task):
         prepared.warnings.append(say("not clearly better than the baseline: perhaps nothing here tells the target"))
         print("  " + prepared.warnings[-1])
     return (
@@ -101,6 +104,18 @@ def choose_model(prepared: Prepared, config: Config) -> tuple[Candidate, dict[st
             "tuned": {"mean": tuned.mean, "std": tuned.std, "settings": params},
         },
     )
+
+
+def beats(found: Score, baseline: Score, task: str) -> bool:
+    """Whether a score is clearly above the baseline's.
+
+    Of many models one is always the luckiest, so a lead of one ± would often be none. For numbers R² has a fixed
+    point, 0 for their mean; the baseline's own ± only says how far the folds are apart, and a few very large numbers
+    make it huge.
+    """
+    if task == "regression":
+        return found.mean >= 2 * found.std
+    return found.mean - baseline.mean >= 2 * max(found.std, baseline.std)
 
 
 def fit(

@@ -37,8 +37,12 @@ STARTUP = 8
 
 
 def open_study(prepared: Prepared, config: Config, runs: Path) -> Any:
-    """The study in runs/tuning.db that belongs to exactly these rows, folds and settings; a new one where none does."""
+    """The study in runs/tuning.db that belongs to exactly these rows, folds and settings; a new one where none does.
+
+    Raises UserError if the file is damaged or can't be written.
+    """
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rows = hashlib.sha256(pd.util.hash_pandas_object(prepared.X, index=False).to_numpy().tobytes())
@@ -46,13 +50,18 @@ def open_study(prepared: Prepared, config: Config, runs: Path) -> Any:
     settings = [prepared.metric, config.train.folds, config.train.seed, config.train.max_categories, config.model.name]
     rows.update(json.dumps([settings, store.versions()]).encode())
     runs.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        storage=f"sqlite:///{runs / 'tuning.db'}",
-        study_name=f"{prepared.data.name} {rows.hexdigest()[:16]}",
-        direction="maximize",
-        load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2),
-    )
+    path = runs / "tuning.db"
+    try:
+        study = optuna.create_study(
+            storage=f"sqlite:///{path}",
+            study_name=f"{prepared.data.name} {rows.hexdigest()[:16]}",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2),
+        )
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        why = getattr(error, "orig", None) or error
+        raise UserError(f"{path} can't be opened ({why}); move it away to begin a new search") from None
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # what was running when somebody stopped it
     return study
@@ -174,9 +183,9 @@ def plot(study: Any, metric: str, space: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(5 + 3 * len(space), 4), layout="constrained")
     axes = figure.subplots(1, 1 + len(space), sharey=True, width_ratios=[2] + [1] * len(space))
     low = min(trial.value for trial in done)
-    for color, name in zip(
-        ("#4878a8", "#d1843c", "#5a9a5a"), sorted({settings_of(t)[0] for t in trials}), strict=False
-    ):
+    names = sorted({settings_of(trial)[0] for trial in trials})
+    colors = dict(zip(names, ("#4878a8", "#d1843c", "#5a9a5a"), strict=False))
+    for name, color in colors.items():
         mine = [(i, t.value) for i, t in enumerate(trials, 1) if settings_of(t)[0] == name and t in done]
         axes[0].scatter(*zip(*mine, strict=True), s=16, color=color, label=name) if mine else None
     given_up = [i for i, trial in enumerate(trials, 1) if trial not in done]
@@ -186,16 +195,17 @@ def plot(study: Any, metric: str, space: dict[str, Any], path: Path) -> None:
     axes[0].plot(range(1, len(trials) + 1), best_so_far, color="black", drawstyle="steps-post", label=write("best"))
     axes[0].set(xlabel=write("trial"), ylabel=write("{metric}, cross-validated", metric=metric))
     axes[0].set_title(write("{count} trials", count=len(trials)))
+    axes[0].xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend(fontsize="small")
     for axis, key in zip(axes[1:], space, strict=True):
         mine = [t for t in done if settings_of(t)[0] == best and settings_of(t)[1]]
-        axis.scatter([settings_of(t)[1][key] for t in mine], [t.value for t in mine], s=16, color="#4878a8")
+        axis.scatter([settings_of(t)[1][key] for t in mine], [t.value for t in mine], s=16, color=colors[best])
         if settings:  # none where the defaults are best
             axis.axvline(settings[key], color="black", linewidth=1)
         axis.set(xlabel=key, xscale="log", title=best if key == next(iter(space)) else "")
         values = space[key]
         ticks = [values[0], (values[0] * values[1]) ** 0.5, values[1]] if isinstance(values, tuple) else values
-        axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        axis.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
         axis.minorticks_off()
     store.write_atomic(path, lambda staged: figure.savefig(staged, dpi=120, format="png"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 LANGUAGES = ("en", "ko")
@@ -47,6 +48,11 @@ def shown(path: Path) -> str:
 def shorten(label: str, length: int = 32) -> str:
     """A label that leaves room for the plot."""
     return label if len(label) <= length else label[: length - 1] + "…"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names in a row, and "..." where there are more."""
+    return ", ".join(names[:most]) + ", ..." * (len(names) > most)
 
 
 def pad(text: str, width: int) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 import words
 from config import Config
@@ -39,7 +40,7 @@ settings = {}
 metric = "auto"
 folds = 3
 test_share = 0.25
-search_trials = 3
+search_trials = 2
 search_rows = 20000
 svm_rows = 3000
 max_categories = 20
@@ -59,6 +60,12 @@ language = "en"
 def english() -> None:
     """Each test begins in English, whatever the one before has spoken."""
     words.speak("en")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots stay empty: drawing them is half of a small training's time, and not every test looks at them."""
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: Path(path).write_bytes(b""))
 
 
 @pytest.fixture

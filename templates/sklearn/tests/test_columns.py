@@ -30,6 +30,7 @@ def kinds(table: dict[str, list[object]], **options: list[str]) -> dict[str, str
         (["12%", "7 %", "0.5"], ".", [12, 7, 0.5]),
         (["1", "2", "3", "4", "unknown"], ".", [1, 2, 3, 4, np.nan]),
         (["1", "inf", "2", "3", "4"], ".", [1, np.nan, 2, 3, 4]),
+        (["1", "-1.7976931348623157e308", "2", "3", "4"], ".", [1, np.nan, 2, 3, 4]),
     ],
 )
 def test_numbers(values: list[str], style: str, numbers: list[float]) -> None:
@@ -37,7 +38,13 @@ def test_numbers(values: list[str], style: str, numbers: list[float]) -> None:
     np.testing.assert_array_equal(to_number(column(*values), style), numbers)
 
 
-@pytest.mark.parametrize("values", [["04101", "12345", "06234"], ["a", "b", "1"], ["2024-01-05", "2024-02-06"], [None]])
+def test_a_number_too_large_to_compare_is_missing_in_parquet_too() -> None:
+    assert to_number(pd.Series([1.0, 1e300, np.inf])).isna().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "values", [["04101", "12345", "06234"], ["a", "b", "1"], ["2024-01-05", "2024-02-06"], [None], ["1", "2", "c"]]
+)
 def test_not_numbers(values: list[str]) -> None:
     assert number_style(column(*values)) is None
 
@@ -99,6 +106,21 @@ def test_dates(written: str) -> None:
     assert features.iloc[0].tolist() == [19787.0, 3.0, 1.0]  # a Tuesday
     assert features.iloc[1, 0] == 19788.0
     assert features.iloc[2].isna().all()
+
+
+def test_a_date_that_stands_for_never() -> None:
+    table = pd.DataFrame({"until": ["2024-03-05", "9999-12-31", "1600-01-01"]}, dtype=object)
+    columns, _ = describe(table)
+    assert convert(table, columns)["until (day)"].tolist() == [19787.0, 2932896.0, -135140.0]
+
+
+def test_a_long_cell_is_not_repeated_in_full() -> None:
+    """Notes are printed, and stand in metrics.json and in the model card."""
+    long = "x" * 100_000
+    table = pd.DataFrame({"a": ["1", "2", "3", "4", long], "b": [long] * 5}, dtype=object)
+    notes = describe(table)[1]
+    assert len(notes) == 2
+    assert all(len(note) < 200 for note in notes)
 
 
 def test_day_and_month_are_told_apart() -> None:

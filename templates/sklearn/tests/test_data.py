@@ -32,6 +32,14 @@ def test_without_a_target_the_last_column_is_taken_and_said(config: Config, cust
     assert any("상태" in note and "나이" in note for note in data.notes)
 
 
+def test_of_many_columns_the_first_are_named(config: Config, tmp_path: Path) -> None:
+    names = [f"column {number} of many" for number in range(200)]
+    data = load(config, write_csv(tmp_path / "wide.csv", names, [[i + j for j in range(200)] for i in range(60)]))
+    [note] = [note for note in data.notes if "no target was given" in note]
+    assert "column 199 of many, of column 0 of many, column 1 of many" in note
+    assert len(note) < 400
+
+
 def test_the_target_is_no_feature(config: Config, customers: Path) -> None:
     for target in ("상태", "나이", "도시"):
         assert target not in load(config, customers, target=target).table
@@ -77,8 +85,9 @@ def test_rows_that_cannot_be_used_are_left_out_and_counted(config: Config, tmp_p
     ("target", "message"),
     [
         (["a"] * 50, "only one class, a"),
-        ([""] * 50, "no values"),
-        ([f"name {i}" for i in range(50)], "50 different values in 50 rows"),
+        (["a" * 99_999] * 50, "only one class, a{31}…:"),
+        ([""] * 50, "no values: name another column"),
+        ([f"name {i}" + "a" * 9999 for i in range(50)], r"50 different values in 50 rows \(name \da{25}… 1, "),
         (["a", "b"], "two classes need 4 rows"),
         ([1.5, 2.5, 3.5], "3 rows are too few"),
     ],
@@ -89,8 +98,8 @@ def test_unusable_targets_are_explained(config: Config, tmp_path: Path, target: 
 
 
 def test_regression_on_text_is_refused(config: Config, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a number"):
-        load(config, table(tmp_path, ["a", "b"] * 30), task="regression")
+    with pytest.raises(UserError, match=r"not a number \(such as 'a{31}…'"):
+        load(config, table(tmp_path, ["a" * 99_999, "b"] * 30), task="regression")
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(config: Config, customers: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from conftest import Trained, customer_rows
 
 import store
-from columns import convert, describe
+from columns import Column, convert, describe
 from config import Config
 from model import candidates, fit_final, folds
 from runtime.settings import UserError
@@ -21,19 +21,26 @@ pytest.importorskip("onnxruntime", reason="python export.py needs onnxruntime")
 import export  # noqa: E402
 
 
-@pytest.mark.parametrize("calibrate", [True, False])
-@pytest.mark.parametrize("classes", [0, 2, 3])
-@pytest.mark.parametrize("name", ["linear", "SVM", "gradient boosting"])
-def test_every_model_answers_the_same(config: Config, name: str, classes: int, calibrate: bool) -> None:
+@pytest.fixture(scope="module")
+def customers() -> tuple[list[Column], pd.DataFrame, np.ndarray]:
+    """Columns of every kind, with holes; the rows; their ages, to be predicted."""
     header, rows = customer_rows(150)
     table = pd.DataFrame(rows, columns=header, dtype=object).map(lambda value: str(value) if value != "" else None)
-    age = pd.to_numeric(table["나이"]).fillna(40).to_numpy()
-    task = "classification" if classes else "regression"
-    y = (age * classes // 76).astype(int) if classes else age * 1000.0
     table.loc[::9, "도시"] = None
     columns, _ = describe(table.drop(columns="상태"))
     assert {column.kind for column in columns} == {"number", "category", "date", "many"}
-    X = convert(table, columns)
+    return columns, convert(table, columns), pd.to_numeric(table["나이"]).fillna(40).to_numpy()
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+@pytest.mark.parametrize("classes", [0, 2, 3])
+@pytest.mark.parametrize("name", ["linear", "SVM", "gradient boosting"])
+def test_every_model_answers_the_same(
+    config: Config, customers: tuple[list[Column], pd.DataFrame, np.ndarray], name: str, classes: int, calibrate: bool
+) -> None:
+    columns, X, age = customers
+    task = "classification" if classes else "regression"
+    y = (age * classes // 76).astype(int) if classes else age * 1000.0
     name = name if name != "linear" else "logistic regression" if classes else "ridge regression"
     every = candidates(task, columns, len(X), config.train, balanced=classes == 2)
     pipeline = next(model.pipeline for model in every if model.name == name)

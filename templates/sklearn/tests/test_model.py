@@ -9,9 +9,20 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
-from columns import convert, describe
+from columns import Column, convert, describe
 from config import Config
-from model import candidates, class_weights, decide, error_margin, fit_final, folds
+from model import (
+    Candidate,
+    candidates,
+    class_weights,
+    compare,
+    decide,
+    error_margin,
+    fit_final,
+    folds,
+    preprocessing,
+    search,
+)
 from report import reliability
 
 
@@ -55,6 +66,7 @@ def test_a_rare_class_is_found_and_its_probability_stays_honest(config: Config) 
     model = candidates("classification", columns, 1000, config.train, balanced=True)[2]
     assert model.name == "logistic regression"
     fitted = fit_final(model.pipeline, features[:1000], y[:1000], cv, 1, calibrate=True, balanced=True)
+    assert len(fitted.calibrated_classifiers_) == 1  # of all rows, not one for each fold
     probabilities = fitted.predict_proba(features[1000:])
     weights = class_weights(y[:1000], balanced=True)
     plain, weighed = (decide(probabilities, w) for w in (np.ones(2), weights))
@@ -94,3 +106,58 @@ def test_reliability_counts_what_came() -> None:
     assert found.said.tolist() == pytest.approx([0.2, 0.2, 0.7, 0.7])
     assert np.average(found.came[:2]) == pytest.approx(0.2)
     assert np.average(found.came[2:]) == pytest.approx(0.7)
+    # With more classes it is about the one that is named.
+    found = reliability(np.array([0] * 30 + [1] * 20), np.tile([0.6, 0.3, 0.1], (50, 1)))
+    assert (found.said.mean(), found.came.mean()) == pytest.approx((0.6, 0.6))
+
+
+def test_every_fold_has_its_share_of_each_class_from_everywhere(config: Config) -> None:
+    y = np.repeat([0, 1], [60, 30])
+    for _, check in folds("classification", y, None, config.train):
+        assert np.bincount(y[check]).tolist() == [20, 10]
+        assert np.ptp(check[:20]) > 30  # no run of neighbours: files are often sorted
+
+
+def test_every_model_minds_a_rare_class(config: Config) -> None:
+    for balanced, weight in ((True, "balanced"), (False, None)):
+        _, *models = candidates("classification", [Column("x", "number", ".")], 50, config.train, balanced=balanced)
+        assert [model.pipeline["model"].class_weight for model in models] == [weight] * 4
+
+
+def test_what_is_missing_becomes_the_median_and_is_marked(config: Config) -> None:
+    X = pd.DataFrame({"n": [1, 2, 3, 100, np.nan] * 12, "c": [f"c{i % 30}" for i in range(60)]})
+    train = dataclasses.replace(config.train, max_categories=5)
+    columns = [Column("n", "number", "."), Column("c", "category")]
+    prepared = preprocessing("classification", columns, train).fit(X, np.arange(60) % 2)
+    median, missing = prepared.transform(pd.DataFrame({"n": [2.5, np.nan], "c": ["c1", "c1"]}))
+    assert median[0] == pytest.approx(missing[0])
+    assert median[1] < missing[1]
+    assert len(median) == 2 + train.max_categories
+
+
+def test_whatever_is_measured_by_folds_keeps_groups_together(config: Config) -> None:
+    """What a group does is chance here, and a tree recognises each group: only on other groups is it told so."""
+    draw = np.random.default_rng(0)
+    groups = draw.permutation(np.repeat(np.arange(60), 6))
+    X = pd.DataFrame(draw.normal(size=(80, 4)), columns=list("abcd"))
+    new, X = X.iloc[60:], X.iloc[groups].reset_index(drop=True)
+    y = (draw.random(60) < 0.3).astype(int)[groups]
+    columns, _ = describe(X)
+    cv = folds("classification", y, groups, config.train)
+    tree = candidates("classification", columns, 360, config.train)[1]
+    model = fit_final(tree.pipeline, X, y, cv, 1, calibrate=True, balanced=False)
+    assert np.ptp(model.predict_proba(new)[:, 1]) < 0.4
+    # The search scores as the comparison does, and takes the better setting.
+    tried = [1, 4]
+    models = [Candidate(str(leaf), tree.with_settings({"min_samples_leaf": leaf})) for leaf in tried]
+    scores = compare(models, X, y, cv, "balanced_accuracy", 1, lambda name, score: None)
+    assert all(score.mean < 0.7 for score in scores.values())
+    both = Candidate("tree", tree.pipeline, {"min_samples_leaf": tried})
+    none = dataclasses.replace(scores["1"], mean=0.0)
+    settings, found = search(both, none, X, y, cv, "balanced_accuracy", config.train, 1)
+    best = max(tried, key=lambda leaf: scores[str(leaf)].mean)
+    assert settings == {"min_samples_leaf": best}
+    assert (found.mean, found.std) == pytest.approx((scores[str(best)].mean, scores[str(best)].std))
+    value = draw.normal(size=60)[groups]
+    tree = candidates("regression", columns, 360, config.train)[1]
+    assert error_margin(tree.pipeline, X, value, folds("regression", value, groups, config.train), 1, 0.9) > 1

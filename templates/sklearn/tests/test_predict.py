@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import store
-from columns import convert, describe
+from columns import Column, convert, describe
 from config import Config
 from model import candidates, fit_final, folds
 from predict import main, predict
@@ -119,7 +120,9 @@ def test_the_held_out_rows_are_the_example(project: Path, capsys: pytest.Capture
     model, info, _ = store.load(project / "runs" / "고객")
     table = pd.DataFrame(rows, dtype=object).replace("", None)
     predictions, _ = predict(model, info, table)
-    assert np.mean(predictions["prediction"] == table["상태"]) == pytest.approx(result["test"]["accuracy"])
+    right = predictions["prediction"] == table["상태"]
+    assert right.mean() == pytest.approx(result["test"]["accuracy"])
+    assert ["wrong" not in line for line in printed.splitlines()[-8:]] == right.head(8).tolist()
 
 
 def test_odd_rows_are_predicted_all_the_same(project: Path, capsys: pytest.CaptureFixture) -> None:
@@ -128,14 +131,14 @@ def test_odd_rows_are_predicted_all_the_same(project: Path, capsys: pytest.Captu
     rows[0][at("도시")], rows[1][at("점포")] = "화성", "새 지점"  # categories that were never seen
     rows[2] = ["" for _ in header]
     rows[2][at("국가")] = "KR"
-    rows[3][at("나이")] = "비밀"
+    rows[3][at("나이")] = "비밀" + "!" * 100_000
     path = write_csv(project / "odd.csv", [*header[:-1], "new column"], rows)
     assert main([str(path)], project) == 0
     written = read(project / "odd.predictions.csv")
     assert {row["prediction"] for row in written} <= {"유지", "이탈"}
     assert len(written) == 4
     printed = capsys.readouterr().out
-    assert "나이: values that are no number count as missing: 1 ('비밀')" in printed
+    assert f"나이: values that are no number count as missing: 1 ('비밀{'!' * 29}…')" in printed
     assert "new column" in printed
 
 
@@ -157,5 +160,58 @@ def test_the_input_is_never_overwritten(project: Path) -> None:
 
 
 def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"run python train\.py first"):
-        main(["--example"], tmp_path)
+    latest = tmp_path / "runs" / "latest.txt"
+    for content in (None, b"", b"\xff\xfe", "없음".encode()):
+        if content is not None:
+            latest.parent.mkdir(exist_ok=True)
+            latest.write_bytes(content)
+        with pytest.raises(UserError, match=r"run python train\.py first"):
+            main(["--example"], tmp_path)
+
+
+def test_what_is_written_for_a_row() -> None:
+    class Says:
+        def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+            return np.array([[0.8, 0.2]])
+
+        def predict(self, X: pd.DataFrame) -> np.ndarray:
+            return np.array([5.0])
+
+    columns, table = [Column("x", "number", ".")], pd.DataFrame({"x": ["1"]})
+    info = store.ModelInfo("t", "classification", "y", ["a", "b"], columns, {}, [1.0, 5.0], 0.0)
+    found, _ = predict(Says(), info, table)
+    assert found.to_dict("records") == [{"prediction": "b", "probability of a": 0.8, "probability of b": 0.2}]
+    found, _ = predict(Says(), dataclasses.replace(info, task="regression", margin=2.0), table)
+    assert found.to_dict("records") == [{"prediction": 5.0, "low": 3.0, "high": 7.0}]
+
+
+def test_an_earlier_model_and_another_place(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rows = project / "runs" / "diabetes" / "test_rows.csv"
+    assert main([str(rows), "--run", "diabetes", "--output", str(tmp_path / "out.csv")], project) == 0
+    written = read(tmp_path / "out.csv")
+    assert len(written) == len(read(rows))
+    outside = [not float(row["low"]) <= float(row["progression"]) <= float(row["high"]) for row in written]
+    capsys.readouterr()
+    assert main(["--run", "diabetes", "--example"], project) == 0
+    shown = capsys.readouterr().out.splitlines()[-8:]
+    assert ["outside" in line for line in shown] == outside[:8]
+
+
+def test_a_column_of_the_files_own_is_kept(project: Path) -> None:
+    header, rows = customer_rows(4)
+    path = write_csv(project / "again.csv", [*header[:-1], "prediction"], rows)
+    assert main([str(path)], project) == 0
+    written = read(project / "again.predictions.csv")
+    assert [row["prediction"] for row in written] == [row[-1] for row in rows]
+    assert {row["prediction (model)"] for row in written} <= {"유지", "이탈"}
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    def fails(staged: Path) -> None:
+        staged.write_text("half", encoding="utf-8")
+        raise OSError("no space left")
+
+    (tmp_path / "a.json").write_text("old", encoding="utf-8")
+    with pytest.raises(OSError, match="no space"):
+        store.write_atomic(tmp_path / "a.json", fails)
+    assert [path.read_text("utf-8") for path in tmp_path.iterdir()] == ["old"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,17 @@ def test_the_example_is_answered_like_a_file(project: Path) -> None:
         assert answer["prediction"] == row["prediction"]
         for label, share in answer["probabilities"].items():
             assert share == pytest.approx(row[f"probability of {label}"], abs=1e-12)
+
+
+def test_the_command_to_try_works_with_a_blank_in_the_name(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(project / "runs" / "고객", tmp_path / "runs" / "새 고객")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(serve, "answer_requests", lambda *_: None)  # it would not end
+    serve.main(["--run", "새 고객"], tmp_path)
+    request = shlex.split(capsys.readouterr().out.splitlines()[-1])[-1]
+    assert Path(request.removeprefix("@")).is_file()
 
 
 def test_numbers_have_a_range(project: Path) -> None:

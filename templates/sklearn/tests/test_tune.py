@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from conftest import point_rows, write_csv
 
 import tune
 from config import Config
-from prepare import prepare
+from prepare import Prepared, prepare
 from runtime import extras
 from runtime.settings import UserError, load_config
 from train import main as train
@@ -61,11 +62,14 @@ def dies(fold: int, project: Path, *arguments: str) -> None:
     assert ended.returncode in (-9, 15), ended.stderr
 
 
-def test_going_on_is_like_never_stopping(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_going_on_is_like_never_stopping(
+    project: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.setattr(tune, "STARTUP", 3)
     whole, parts = copy_of(project, "whole"), copy_of(project, "parts")
     data = ["--data", str(write_csv(project / "points.csv", *point_rows()))]
     assert tune.main([*data, "--trials", "9"], whole) == 0
+    request.getfixturevalue("undrawn")
     dies(2, parts, *data, "--trials", "9")  # the first trial, in its second fold
     assert trials(parts) == []
     assert tune.main([*data, "--trials", "4"], parts) == 0
@@ -86,6 +90,7 @@ def test_going_on_is_like_never_stopping(project: Path, monkeypatch: pytest.Monk
     assert (whole / "runs" / "points" / "tuning.png").stat().st_size > 5000
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_best_settings_are_trained_with(project: Path, capsys: pytest.CaptureFixture) -> None:
     header, rows = point_rows()
     path = write_csv(project / '고객 "1".csv', [*header[:2], "상태"], rows)
@@ -96,13 +101,16 @@ def test_the_best_settings_are_trained_with(project: Path, capsys: pytest.Captur
     written = tomllib.loads(tuned.read_text("utf-8"))
     assert written["data"] | {"path": str(path), "target": "상태"} == written["data"]
     assert written["train"] == tomllib.loads(before)["train"]
-    capsys.readouterr()
+    done = [(values[max(values)], params["model"]) for state, params, values in trials(project) if state == "COMPLETE"]
+    assert written["model"]["name"] == max(done)[1]
+    assert f"{max(done)[1]}, accuracy {max(done)[0]:.4f} ±" in capsys.readouterr().out
     assert train(["--config", str(tuned)], project) == 0
     printed = capsys.readouterr().out
     assert written["model"]["name"] in printed
     assert "Tuning" not in printed
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_held_out_rows_are_not_looked_at(project: Path) -> None:
     header, rows = point_rows()
     text = (project / "config.toml").read_text("utf-8").replace('name = "auto"', 'name = "SVM"')
@@ -115,15 +123,35 @@ def test_the_held_out_rows_are_not_looked_at(project: Path) -> None:
     assert trials(first) == trials(second)
 
 
-def test_a_search_belongs_to_its_data_and_settings(project: Path, capsys: pytest.CaptureFixture) -> None:
-    data = ["--data", str(write_csv(project / "points.csv", *point_rows()))]
-    assert tune.main([*data, "--trials", "1"], project) == 0
-    text = (project / "config.toml").read_text("utf-8")
-    for old, new in (("seed = 0", "seed = 1"), ("folds = 3", "folds = 4")):
-        (project / "config.toml").write_text(text.replace(old, new), encoding="utf-8")
-        capsys.readouterr()
-        assert tune.main([*data, "--trials", "1"], project) == 0
-        assert "0 trials so far" in capsys.readouterr().out
+def test_a_search_belongs_to_its_data_and_settings(project: Path, config: Config) -> None:
+    ready = prepare(config, project)
+
+    def name(ready: Prepared, config: Config) -> str:
+        return tune.open_study(ready, config, project / "runs").study_name
+
+    others = [
+        *(
+            (ready, replace(config, train=replace(config.train, **{key: 4})))
+            for key in ("seed", "folds", "max_categories")
+        ),
+        (ready, replace(config, model=replace(config.model, name="SVM"))),
+        *((replace(ready, **change), config) for change in ({"X": ready.X * 2}, {"y": 1 - ready.y})),
+        *((replace(ready, **change), config) for change in ({"groups": ready.y}, {"metric": "f1_macro"})),
+    ]
+    assert name(ready, config) == name(ready, config)
+    assert len({name(ready, config), *(name(*other) for other in others)}) == 1 + len(others)
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_search_that_cannot_be_opened_is_explained(project: Path, damaged: bool) -> None:
+    path = project / "runs" / "tuning.db"
+    path.parent.mkdir()
+    if damaged:
+        path.write_bytes(b"this was a database once" * 99)
+    else:
+        path.mkdir()
+    with pytest.raises(UserError, match=r"tuning\.db can't be opened.* move it away"):
+        tune.main(["--dataset", "iris", "--trials", "1"], project)
 
 
 def test_a_settings_file_of_another_shape_is_explained(project: Path) -> None:
