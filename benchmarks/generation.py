@@ -1,11 +1,12 @@
 """How fast the `gpt2` starter writes, beside the tutorial's own `generate()`: tokens, and whole processes.
 
 A GPT-2 of 124 million random weights goes through the starter's own loading code. Each engine runs in a process of its
-own (several in one slow each other down), all of them in turn, on one thread. Beside the wall time stands the ratio of
-CPU times, which is what is left to compare on a machine that does other things too. A token takes reading every weight
-once, so the share is bytes of weights × tokens a second ÷ the bandwidth that the same process measures.
+own (several in one slow each other down), all of them in turn. On one thread the ratio of CPU times counts, which is
+what is left to compare on a machine that does other things too; on several the time on the clock. A token takes reading
+every weight once, so the share is bytes of weights × tokens a second ÷ the bandwidth that the same process measures.
 
 Run: python benchmarks/generation.py [ROUNDS [FOLDER]]    (FOLDER keeps the model for another time)
+The number of threads is OMP_NUM_THREADS, and 1 where that is not set.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from generation_peers import PACKAGES, is_here, peer_writer
 from installed import REPOSITORY
 
 BASE = "transformers' generate()"
@@ -32,10 +34,16 @@ ENGINES = {
     "starter, torch int8": "int8",
     "starter, ONNX Runtime fp32": "onnx-fp32",
     "starter, ONNX Runtime int8": "onnx",
+    "llama.cpp q8_0": "llama.cpp",
+    "CTranslate2 int8": "ctranslate2",
 }
-GOALS = {("int8", 1): 3.0, ("int8", 8): 4.0, ("onnx", 1): 4.5}
-PROCESS_GOALS = {"starter, --engine torch": 2.6, "starter, --engine onnx": 5.0}
+GOALS = {("int8", 1): 3.0, ("int8", 8): 4.0, ("onnx", 1): 4.5}  # × transformers
+SHARES = {"int8": 0.40, "onnx": 0.55}  # of the bandwidth, one text at a time
+PEERS = {("int8", "onnx"): 0.6, ("onnx", "llama.cpp"): 0.9}  # one text at a time
+PROCESS_GOALS = {"starter, --engine onnx": 5.0}
 TOKENS = 50
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
+CLOCK = "cpu" if THREADS == 1 else "wall"
 PROMPT = [7454, 2402, 257, 640]  # Once upon a time
 _TUTORIAL = """
 import sys
@@ -113,24 +121,33 @@ def _make(folder: Path) -> None:
 
 
 def _compare_engines(folder: Path, batch: int, rounds: int) -> None:
-    answers: dict[str, list[dict[str, float]]] = {name: [] for name in ENGINES}
+    engines = {name: engine for name, engine in ENGINES.items() if is_here(engine)}
+    answers: dict[str, list[dict[str, float]]] = {engine: [] for engine in engines.values()}
     for _ in range(rounds):
-        for name, engine in ENGINES.items():
+        for engine, rows in answers.items():
             command = [sys.executable, __file__, "measure", str(folder), engine, str(batch)]
-            answers[name].append(json.loads(_run(command, folder / "project").splitlines()[-1]))
-    print(f"\nbatch {batch}, {TOKENS} tokens each, one thread")
-    print(f"{'':28} {'tokens/s':>9} {'per CPU s':>9} {'× wall':>7} {'× CPU':>7} {'of bandwidth':>13}  goal (CPU)")
-    base = _medians(answers[BASE])
-    for name, engine in ENGINES.items():
-        found = _medians(answers[name])
-        gain, ratio = base["wall"] / found["wall"], base["cpu"] / found["cpu"]
-        rate = batch * TOKENS / found["cpu"]
-        share = found["bytes"] * TOKENS / found["cpu"] / found["bandwidth"]
+            rows.append(json.loads(_run(command, folder / "project").splitlines()[-1]))
+    medians = {engine: _medians(rows) for engine, rows in answers.items()}
+    print(f"\nbatch {batch}, {TOKENS} tokens each, {THREADS} thread(s); not installed: "
+          f"{', '.join(name for name in ENGINES if name not in engines) or 'none'}")  # fmt: skip
+    print(f"{'':28} {'tokens/s':>9} {'per CPU s':>9} {'× wall':>7} {'× CPU':>7} {'of bandwidth':>13}  goals ({CLOCK})")
+    base = medians[ENGINES[BASE]]
+    for name, engine in engines.items():
+        found = medians[engine]
+        ratios = {clock: base[clock] / found[clock] for clock in ("wall", "cpu")}
+        share = found["bytes"] * TOKENS / found[CLOCK] / found["bandwidth"]
+        verdicts = [_verdict(ratios[CLOCK], GOALS.get((engine, batch)))]
+        if batch == 1:
+            verdicts.append(_verdict(share, SHARES.get(engine)))
         print(
-            f"{name:28} {batch * TOKENS / found['wall']:9.1f} {rate:9.1f} {gain:7.2f} {ratio:7.2f} {share:12.0%}  "
-            + _verdict(ratio, GOALS.get((engine, batch))),
+            f"{name:28} {batch * TOKENS / found['wall']:9.1f} {batch * TOKENS / found['cpu']:9.1f} "
+            f"{ratios['wall']:7.2f} {ratios['cpu']:7.2f} {share:12.0%}  {'  '.join(filter(None, verdicts))}",
             flush=True,
         )
+    for (engine, peer), goal in PEERS.items():
+        if batch == 1 and peer in medians:
+            ratio = medians[peer][CLOCK] / medians[engine][CLOCK]
+            print(f"{engine} is {ratio:.2f} x as fast as {peer}: {_verdict(ratio, goal)}", flush=True)
 
 
 def _compare_processes(folder: Path, rounds: int) -> None:
@@ -171,7 +188,7 @@ def _medians(answers: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _run(command: Sequence[str], folder: Path) -> str:
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    environment = kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = kept | {"OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1"}
     answer = subprocess.run(list(command), cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if answer.returncode:
         sys.exit(f"{' '.join(command[1:4])} failed:\n{answer.stderr[-2000:]}")
@@ -180,8 +197,6 @@ def _run(command: Sequence[str], folder: Path) -> str:
 
 def _measure(folder: Path, engine: str, batch: int) -> None:
     """Runs in the project, in a process of its own: the time to write, and the bandwidth."""
-    import numpy as np
-
     write, size = _writer(folder, engine, [PROMPT] * batch)
     write(5)
     best: tuple[float, float] | None = None
@@ -190,12 +205,23 @@ def _measure(folder: Path, engine: str, batch: int) -> None:
         write(TOKENS)
         took = (time.process_time() - cpu, time.perf_counter() - wall)
         best = min(best or took, took)
-    numbers, seconds = np.ones(64_000_000, np.float32), []
-    for _ in range(5):
-        begun = time.process_time()
-        numbers.max()
-        seconds.append(time.process_time() - begun)
-    print(json.dumps({"cpu": best[0], "wall": best[1], "bytes": size, "bandwidth": numbers.nbytes / min(seconds)}))
+    print(json.dumps({"cpu": best[0], "wall": best[1], "bytes": size, "bandwidth": _bandwidth()}), flush=True)
+    os._exit(0)  # llama.cpp's threads would go on
+
+
+def _bandwidth() -> float:
+    """Bytes a second that so many threads read: the best of some."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    parts, seconds = np.ones((THREADS, 64_000_000 // THREADS), np.float32), []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in range(6):
+            cpu, wall = time.process_time(), time.perf_counter()
+            list(pool.map(np.max, parts))
+            seconds.append(time.process_time() - cpu if CLOCK == "cpu" else time.perf_counter() - wall)
+    return parts.nbytes / min(seconds)
 
 
 def _writer(folder: Path, engine: str, rows: list[list[int]]):
@@ -208,6 +234,8 @@ def _writer(folder: Path, engine: str, rows: list[list[int]]):
         settings = {"do_sample": False, "pad_token_id": 50256, "eos_token_id": None}
         size = sum(weight.nbytes for weight in model.parameters())
         return lambda count: model.generate(ids, attention_mask=mask, max_new_tokens=count, **settings), size
+    if engine in PACKAGES:
+        return peer_writer(engine, folder / "model", rows, THREADS)
     import dataclasses
 
     from config import read_config
@@ -229,7 +257,7 @@ def _writer(folder: Path, engine: str, rows: list[list[int]]):
         from engine_onnx import OnnxEngine
 
         opened, size = (
-            OnnxEngine(folder / engine / "model.onnx", shape, 1),
+            OnnxEngine(folder / engine / "model.onnx", shape, THREADS),
             (place / "model.safetensors").stat().st_size,
         )
     else:

@@ -8,7 +8,8 @@ share is of the fp32 matrix products that the same process managed just before. 
 * the tutorial's nn.Transformer loop with what it lacks (`training_engines.py`), random batches;
 * Hugging Face's Trainer with the starter's model, random batches padded to the longest, as its collators do.
 
-And of the gpt2 starter: its own run, transformers' GPT-2 in the usual loop with Adam, Trainer, a loop like nanoGPT's.
+And of the gpt2 starter: its own run, transformers' GPT-2 in the usual loop with Adam, Trainer, a loop like nanoGPT's,
+and x-transformers where it is installed; without dropout, as the starter comes, and with --dropout.
 
 Run: python benchmarks/training.py [--only transformer|gpt2] [--rounds 3] [--seconds 12] [--width 256] [--layers 3]
 """
@@ -23,15 +24,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINES = {"uniform": ("starter", "tutorial", "trainer"), "lognormal": ("starter", "tutorial", "trainer"),
-           "text": ("starter", "tutorial", "trainer", "nano")}  # fmt: skip
+           "text": ("starter", "tutorial", "trainer", "nano", "x-transformers")}  # fmt: skip
 GOALS = {("uniform", "tutorial"): 1.5, ("uniform", "trainer"): 1.3, ("lognormal", "tutorial"): 2.5,
-         ("text", "tutorial"): 1.0, ("text", "trainer"): 1.0}  # fmt: skip
-SHARES = {"uniform": 0.6, "text": 0.75}
+         ("text", "tutorial"): 1.0, ("text", "trainer"): 1.0, ("text", "x-transformers"): 0.95}  # fmt: skip
+SHARES = {"uniform": 0.6, "lognormal": 0.6, "text": 0.75}
 TITLES = {"uniform": "transformer, lengths 8 to 64", "lognormal": "transformer, log-normal lengths",
           "text": "gpt2, a new model"}  # fmt: skip
 
@@ -56,7 +58,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         projects = {name: str(generated(name, Path(folder) / name)) for name in jobs}
         for job in chosen:
-            missed += compare(job, projects["gpt2" if job == "text" else "transformer"], options)
+            for dropout in (0.0, options.dropout) if job == "text" and options.dropout else (options.dropout,):
+                settings = argparse.Namespace(**vars(options) | {"dropout": dropout})
+                missed += compare(job, projects["gpt2" if job == "text" else "transformer"], settings)
     print(f"load of the machine while this ran: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     return missed
 
@@ -74,7 +78,8 @@ def generated(name: str, project: Path) -> Path:
 
 def compare(job: str, project: str, options: argparse.Namespace) -> int:
     """Run every engine in turn and print the table; returns the number of goals that were missed."""
-    results: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES[job]}
+    here = [engine for engine in ENGINES[job] if engine != "x-transformers" or find_spec("x_transformers")]
+    results: dict[str, list[dict[str, float]]] = {engine: [] for engine in here}
     for _ in range(options.rounds):
         for engine, rows in results.items():
             order = {"job": job, "engine": engine, "project": project} | vars(options)
@@ -82,7 +87,7 @@ def compare(job: str, project: str, options: argparse.Namespace) -> int:
             command = [sys.executable, __file__, "--child", json.dumps(order)]
             answer = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=project)
             rows.append(json.loads(answer.stdout.splitlines()[-1]))
-    print(f"\n{TITLES[job]}\n{'':10} tokens/s  share  starter ÷ it   goal", flush=True)
+    print(f"\n{TITLES[job]}, dropout {options.dropout:g}\n{'':14} tokens/s  share  starter ÷ it   goal", flush=True)
     missed = 0
     for engine, rows in results.items():
         speed, share = (statistics.median(row[key] for row in rows) for key in ("speed", "share"))
@@ -97,7 +102,7 @@ def compare(job: str, project: str, options: argparse.Namespace) -> int:
             if goal
             else ""
         )
-        print(f"{engine:10} {speed:8.0f}  {share:5.0%}  {ratio:12.2f}   {verdict}", flush=True)
+        print(f"{engine:14} {speed:8.0f}  {share:5.0%}  {ratio:12.2f}   {verdict}", flush=True)
     return missed
 
 

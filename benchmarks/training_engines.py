@@ -163,3 +163,28 @@ def nano_text(tokens: Tensor, shape: dict[str, Any]) -> Iterator[int]:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         yield x.numel()
+
+
+def x_transformers_text(blocks: Tensor, shape: dict[str, Any]) -> Iterator[int]:
+    """x-transformers' decoder of the same shape, as its README trains it, on whole blocks."""
+    from x_transformers import AutoregressiveWrapper, Decoder, TransformerWrapper
+
+    width, rate = shape["width"], shape["dropout"]
+    layers = Decoder(
+        dim=width, depth=shape["layers"], heads=shape["heads"], attn_dim_head=width // shape["heads"],
+        attn_flash=True, attn_dropout=rate, ff_dropout=rate, layer_dropout=0.0,
+    )  # fmt: skip
+    model = AutoregressiveWrapper(
+        TransformerWrapper(
+            num_tokens=shape["vocabulary"], max_seq_len=shape["context"], attn_layers=layers, emb_dropout=rate,
+            tie_embedding=True,
+        )
+    ).train()  # fmt: skip
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
+    while True:
+        for ids in DataLoader(blocks, shape["batch"], shuffle=True, drop_last=True):  # type: ignore[arg-type]
+            model(ids).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            yield ids.numel()

@@ -112,7 +112,7 @@ def text_engine(order: dict[str, Any]) -> tuple[Iterator[int], float]:
     import training_engines as engines
 
     run = text_run(order)
-    length, layers, width = run.length, 2 * order["layers"], order["width"]
+    length, layers, width = run.blocks.length, 2 * order["layers"], order["width"]
     weights = sum(weight.numel() for name, weight in run.model.named_parameters() if "wpe" not in name)
     work = 6.0 * weights + 6 * layers * width * length  # half of each square of attention is masked
     batch = run.config.train.batch_size
@@ -124,12 +124,18 @@ def text_engine(order: dict[str, Any]) -> tuple[Iterator[int], float]:
         from transformers import default_data_collator
 
         return engines.trainer_engine(
-            run.model, ids, default_data_collator, batch, lambda b: b["input_ids"].numel()
+            usual_model(run, order, run.model.config.activation_function),
+            ids,
+            default_data_collator,
+            batch,
+            lambda b: b["input_ids"].numel(),
         ), work
+    shape = {"width": width, "heads": 8, "layers": layers, "context": length, "batch": batch,
+             "vocabulary": run.model.config.vocab_size, "dropout": order["dropout"]}  # fmt: skip
     if order["engine"] == "nano":
-        shape = {"width": width, "heads": 8, "layers": layers, "context": length, "batch": batch,
-                 "vocabulary": run.model.config.vocab_size, "dropout": order["dropout"]}  # fmt: skip
         return engines.nano_text(run.blocks.tokens, shape), work
+    if order["engine"] == "x-transformers":
+        return engines.x_transformers_text(blocks, shape), work
     return starter_text(run), work
 
 
@@ -167,12 +173,12 @@ def starter_text(run: Any) -> Iterator[int]:
         yield batch.numel()
 
 
-def usual_model(run: Any, order: dict[str, Any]) -> Any:
-    """GPT-2 of the same shape as transformers makes it by itself."""
+def usual_model(run: Any, order: dict[str, Any], activation: str = "gelu_new") -> Any:
+    """GPT-2 of the same shape as transformers makes and computes it by itself."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     shape = {
         key: getattr(run.model.config, key) for key in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
     }
     rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), order["dropout"])
-    return GPT2LMHeadModel(GPT2Config(**shape, **rates))
+    return GPT2LMHeadModel(GPT2Config(**shape, **rates, activation_function=activation))

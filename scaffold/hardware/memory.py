@@ -24,6 +24,7 @@ PROCESS_BYTES = {"cpu": int(0.4 * GIB), "mps": int(0.6 * GIB), "cuda": int(0.8 *
 _RESERVE_SHARE = {"cpu": 0.35, "mps": 0.05, "cuda": 0.05, "xpu": 0.05}
 _RESERVE_SHARE_TRIMMED = 0.02
 _RESERVE_BYTES = {"cpu": 4 * MIB, "mps": 64 * MIB, "cuda": 64 * MIB, "xpu": 64 * MIB}
+_BLOCK = 64  # positions that look back together, in the gpt2 starter's attention.py
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,6 @@ class Shape:
         heads: attention heads.
         dropout: share of values switched off; 0 keeps no masks.
         tied: the output head shares the embedding's weights.
-        inner_copies: values of inner width that a decoder-only layer keeps: gelu's input and output; 5 where gelu is
-            composed of single steps ("gelu_new").
     """
 
     width: int
@@ -100,7 +99,6 @@ class Shape:
     heads: int = 1
     dropout: float = 0.0
     tied: bool = True
-    inner_copies: int = 2
 
     @cached_property
     def parameters(self) -> int:
@@ -181,7 +179,7 @@ class Shape:
         norm = (_FULL + c) * d  # its input, and its output as the next matrix reads it
         matrices = self._matrices(run)
         if not self.encoder_layers:
-            block = 2 * norm + (3 * exact + c) * d + matrices + self.inner_copies * c * ff + 2 * mask * d
+            block = 2 * norm + (3 * exact + c) * d + matrices + 2 * c * ff + 2 * mask * d
             block += c * run.adapter_values
             return [block] * self.decoder_layers
         # nn.MultiheadAttention copies what comes out of its projections. Unfused attention keeps query and key scaled
@@ -198,7 +196,12 @@ class Shape:
         if run.fused_attention:
             return 0
         mask = 4 if run.device in ("cpu", "mps") else 1
-        return self.heads * self.length * (_FULL + (mask + _FULL if self.dropout else 0))
+        return self.heads * self._keys(run) * (_FULL + (mask + _FULL if self.dropout else 0))
+
+    def _keys(self, run: Training) -> int:
+        """Keys that a position meets: on a CPU the gpt2 starter leaves out most of those that come later."""
+        blocks = (self.length + _BLOCK) // 2 if run.device == "cpu" and not self.encoder_layers else self.length
+        return min(blocks, self.length)
 
     def _ends(self, run: Training) -> int:
         """Per token: what the final norms keep, and the masks after the embedding."""
@@ -214,6 +217,6 @@ class Shape:
         """
         c, d, ff = _COMPUTE[run.precision], self.width, self.feedforward
         first = 2 * _FULL * d + c * ff
-        matrices = 0 if run.fused_attention else _FULL * self.heads * self.length
+        matrices = 0 if run.fused_attention else _FULL * self.heads * self._keys(run)
         second = matrices + 4 * _FULL * d - (_FULL + c) * d - 2 * c * ff
         return max(first, second)

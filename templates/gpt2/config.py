@@ -18,6 +18,10 @@ class ModelConfig:
     name: str
     revision: str
 
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError('name is empty; give a hub id, a model folder, or "scratch"')
+
 
 @dataclass(frozen=True)
 class ScratchConfig:
@@ -65,7 +69,7 @@ class TrainConfig:
     clip: float = setting(minimum=1e-6)
     evaluations: int = setting(minimum=1)
     patience: int = setting(minimum=0)
-    seed: int = setting(minimum=0)
+    seed: int = setting(minimum=0, maximum=2**32 - 1)
 
 
 @dataclass(frozen=True)

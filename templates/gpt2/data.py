@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from config import TrainConfig
 from runtime.distributed import ALONE, Ranks
 from runtime.settings import UserError
 
+VALIDATION_BLOCKS = 200  # enough to steer by, and at most as many as 8 updates see: judging shall not take all the time
 ENDINGS = (".txt", ".md", ".rst")  # of the files that are read from a folder
 
 
@@ -99,8 +101,35 @@ class Blocks:
         return self.tokens[start : start + self.length]
 
 
+def opening_of(text: str, tokenizer: Any, positions: int) -> str:
+    """The first words of a text for a model to go on with; at most half of its positions are theirs.
+
+    Words alone would not do: some scripts put no spaces between them, and then a whole page is one.
+    """
+    opening = " ".join(text.split()[:5])[:60]
+    while len(tokenizer.encode(opening)) > positions // 2:
+        opening = opening[:-1]
+    return opening
+
+
 def validation_blocks(tokens: Tensor, length: int, at_most: int) -> Tensor:
     """Held-out tokens [T] as blocks [N, length]; of more than `at_most` blocks, that many from all over the text."""
     length = min(length, len(tokens))
     blocks = tokens[: len(tokens) // length * length].view(-1, length)
     return blocks[:: -(-len(blocks) // at_most)]
+
+
+def prepare(
+    tokenizer: Any, training: Sequence[str], held_out: Sequence[str], positions: int, train: TrainConfig, ranks: Ranks
+) -> tuple[Blocks, Tensor]:
+    """What a run learns from, and the blocks [N, T] that it is judged by. Raises UserError for too little text.
+
+    A block is as long as the settings say, at most as the model has positions or the text has tokens.
+    """
+    tokens, kept = encode(tokenizer, training), encode(tokenizer, held_out)
+    length = min(train.context, positions, len(tokens))
+    if length < 8 or len(kept) < 2:
+        raise UserError(f"the text is too short: {len(tokens)} tokens to learn from, {len(kept)} held out")
+    effective = train.batch_size * train.grad_accumulation
+    blocks = Blocks(tokens, length, effective, train.seed, ranks)
+    return blocks, validation_blocks(kept, length, min(VALIDATION_BLOCKS, 8 * effective))

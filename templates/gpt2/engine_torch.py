@@ -36,6 +36,8 @@ def load_weights(folder: Path, tokens: int) -> dict[str, Tensor]:
         raise UserError(f"the model {folder} can't be loaded: {error}") from None
     # As OpenAI published them the names are bare; transformers saves them with "transformer." in front.
     weights = {name.removeprefix("transformer."): weight for name, weight in loaded.items()}
+    if "wte.weight" not in weights and f"{HEAD}.weight" in weights:  # a checkpoint names one of those that are shared
+        weights["wte.weight"] = weights.pop(f"{HEAD}.weight")
     if "wte.weight" not in weights:
         raise UserError(f"the weights of {folder} are not complete: wte.weight is missing")
     if len(weights["wte.weight"]) < tokens:

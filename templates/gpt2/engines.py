@@ -130,7 +130,7 @@ def writer_from(folder: Path, config: Config, engine: str = "auto", name: str = 
 
 def exact_writer(folder: Path, config: Config) -> Writer:
     """The GPT-2 in a folder with nothing rounded off: what a copy is made of and held against."""
-    machine = dataclasses.replace(config.machine, device="cpu", precision="fp32")
+    machine = dataclasses.replace(config.machine, device="cpu", precision="fp32", probe=False)
     return writer_from(folder, dataclasses.replace(config, machine=machine), "torch")
 
 

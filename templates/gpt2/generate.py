@@ -92,7 +92,11 @@ class Pieces:
 def read_prompts(arguments: argparse.Namespace) -> list[str]:
     """The prompts from the command line, a file with one on each line, or standard input. Raises UserError."""
     if arguments.prompts:
-        prompts = [line for line in arguments.prompts.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        try:
+            lines = arguments.prompts.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{arguments.prompts} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        prompts = [line for line in lines if line.strip()]
         if not prompts:
             raise UserError(f"{arguments.prompts} holds no prompts; write one on each line")
         return prompts
@@ -162,6 +166,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse_arguments()
+    if arguments.seed is not None and arguments.seed < 0:
+        raise UserError(f"--seed must be at least 0, not {arguments.seed}")
     config = read_config(arguments.config)
     options = generate_options(config.generate, arguments)
     prompts = read_prompts(arguments)

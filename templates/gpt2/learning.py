@@ -36,6 +36,16 @@ def make_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) 
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
 
 
+def follow_settings(
+    scheduler: torch.optim.lr_scheduler.LambdaLR, learning_rate: float, weight_decay: float, step: int
+) -> None:
+    """Go on with these settings after `step`: a checkpoint brings those of the time when it was written."""
+    scheduler.base_lrs = [learning_rate] * 2
+    share = scheduler.lr_lambdas[0](step)
+    for group, decay in zip(scheduler.optimizer.param_groups, (weight_decay, 0.0), strict=True):  # make_optimizer's
+        group.update(lr=learning_rate * share, initial_lr=learning_rate, weight_decay=decay)
+
+
 def language_loss(model: Any, blocks: Tensor) -> Tensor:
     """Mean cross-entropy of every token of blocks [N, T] given those before it.
 
@@ -55,6 +65,22 @@ def validation_loss(model: Any, blocks: Tensor, dev: Device, size: int, ranks: R
             total += language_loss(model, part.to(dev.device)).item() * len(part)
     model.train()
     return ranks.total(total)[0] / len(blocks)
+
+
+def perplexity(loss: float) -> float:
+    """Among how many tokens, equally likely, the model hesitates: e to the loss. At most e^700, a float's range."""
+    return math.exp(min(loss, 700.0))
+
+
+def rate_setting(method: str) -> str:
+    """Where config.toml has the learning rate of a method (scratch, full or lora)."""
+    return f"{'finetune' if method == 'full' else method}.learning_rate"
+
+
+def in_words(loss: float) -> str:
+    """A loss's perplexity for people: beyond a million its magnitude is enough."""
+    value = perplexity(loss)
+    return f"{value:,.1f}" if value < 1e6 else f"{value:.1e}"
 
 
 @dataclass
@@ -79,10 +105,10 @@ class Judgement:
 
     def outcome(self) -> str:
         """What the training came to, in a line or two."""
-        text = f"best validation loss {self.best:.4f} (perplexity {math.exp(self.best):,.1f}) at step {self.step}"
+        text = f"best validation loss {self.best:.4f} (perplexity {in_words(self.best)}) at step {self.step}"
         if self.before is None:
             return text
-        text += f"; before fine-tuning {self.before:.4f} ({math.exp(self.before):,.1f})"
+        text += f"; before fine-tuning {self.before:.4f} ({in_words(self.before)})"
         if self.best < self.before:
             return text
         return f"{text}\nno step was better than the beginning: take a smaller learning rate, or more text"
@@ -107,6 +133,5 @@ def training_bytes(model: Any, blocks: int, length: int, training: Training, dro
         length=length,
         heads=config.num_attention_heads,
         dropout=dropout,
-        inner_copies=5 if getattr(config, "activation_function", "") == "gelu_new" else 2,
     )
     return shape.step(blocks, training).total

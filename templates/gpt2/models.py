@@ -21,6 +21,7 @@ from transformers import (
     GPT2LMHeadModel,
     GPT2Tokenizer,
 )
+from transformers.activations import FastGELUActivation, NewGELUActivation
 
 from config import ScratchConfig
 from folders import END, HUB_ID
@@ -46,6 +47,8 @@ def load_pretrained(name: str, revision: str = "") -> tuple[Any, Any]:
             raise UserError(
                 f"{name} holds LoRA's adapters alone; the model that has them is {Path(name).parent / 'model'}"
             )
+        if (Path(name) / "model" / "config.json").is_file() and not (Path(name) / "config.json").is_file():
+            raise UserError(f"{name} is the folder of a run; its model is {Path(name) / 'model'}")
         return _load(name, None, local=True)
     if not HUB_ID.fullmatch(name):
         raise UserError(f"there is no model folder {name}")
@@ -89,9 +92,20 @@ def _load(name: str, revision: str | None, *, local: bool) -> tuple[Any, Any]:
         raise UserError(f"the weights of {name} are not complete: {sorted(report['missing_keys'])[0]} is missing")
     tokenizer = load_tokenizer(name, **where)
     check_fit(model, tokenizer, name)
+    compute_gelu_at_once(model)
     ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=ends)  # how to sample is config.toml's business alone
     return model, tokenizer
+
+
+def compute_gelu_at_once(model: nn.Module) -> None:
+    """GPT-2's gelu_new is written as eight steps, and training would keep what comes out of five of them. torch has
+    the same function as one step.
+    """
+    for module in model.modules():
+        for name, part in module.named_children():
+            if isinstance(part, NewGELUActivation | FastGELUActivation):
+                setattr(module, name, nn.GELU(approximate="tanh"))
 
 
 def check_fit(model: Any, tokenizer: Any, name: str) -> None:
@@ -144,6 +158,7 @@ def save_shell(folder: Path, model: Any, tokenizer: Any) -> None:
 def _load_parts(name: str) -> tuple[Any, Any]:
     """A checkpoint that several processes wrote, each its part of the weights."""
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(name), dtype=torch.float32)
+    compute_gelu_at_once(model)
     load_checkpoint(Path(name), model=model)
     model.generation_config = GenerationConfig.from_pretrained(name)
     return model.eval(), load_tokenizer(name)

@@ -21,7 +21,7 @@ from runtime.settings import UserError, main_guard
 from config import ENGINES, Config, GenerateConfig, read_config
 from engines import Writer, open_writer
 from generate import continue_prompts, prompt_rows, rooms_after
-from runtime.extras import need
+from runtime.service import answer_requests, new_app, read_arguments
 
 MOST_BYTES = 100_000  # of a request
 MOST_NEW_TOKENS = 1000
@@ -117,17 +117,10 @@ def answer(desk: Desk, defaults: GenerateConfig, asked: Any) -> tuple[int, Itera
 
 def create_app(config: Config, writer: Writer) -> Any:
     """The service for a model that is ready to write."""
-    from fastapi import FastAPI, HTTPException, Request
-    from fastapi.responses import JSONResponse, StreamingResponse
+    from fastapi import HTTPException
+    from fastapi.responses import StreamingResponse
 
-    desk, app = Desk(writer), FastAPI(title="gpt2", docs_url=None, redoc_url=None)
-
-    @app.middleware("http")
-    async def limit_size(request: Request, call_next: Any) -> Any:
-        length = request.headers.get("content-length", "")
-        if request.method == "POST" and not (length.isdecimal() and int(length) <= MOST_BYTES):
-            return JSONResponse({"detail": f"the request needs a content-length of at most {MOST_BYTES}"}, 413)
-        return await call_next(request)
+    desk, app = Desk(writer), new_app("gpt2", MOST_BYTES)
 
     @app.get("/")
     def describe() -> dict[str, Any]:
@@ -161,14 +154,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", help="a model folder, a hub id, or scratch (default: config.toml's)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub model")
     parser.add_argument("--engine", choices=ENGINES, help="what computes it (default: the fastest that is ready)")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this computer only)")
-    parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--config", type=Path, default=Path("config.toml"))
-    arguments = parser.parse_args(argv)
-    for module in ("fastapi", "uvicorn"):
-        need(module, "python serve.py")
-    import uvicorn
-
+    arguments = read_arguments(parser, argv)
     config = read_config(arguments.config)
     writer = open_writer(config, arguments.model, arguments.revision, arguments.engine)
     address = f"http://{arguments.host}:{arguments.port}"
@@ -177,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
         f"""  curl {address}/generate -H "content-type: application/json" -d '{{"prompt": "Once upon a time"}}'""",
         flush=True,
     )
-    uvicorn.run(create_app(config, writer), host=arguments.host, port=arguments.port, log_level="warning")
+    answer_requests(create_app(config, writer), arguments.host, arguments.port)
     return 0
 
 

@@ -87,6 +87,8 @@ def _passages(text: str) -> Iterator[tuple[str, ...]]:
 
 def _notes(training: list[str], held_out: list[str], *, whole: bool) -> list[str]:
     """What of the held-out text the model will have read all the same."""
+    if not held_out:
+        return []
     shares = overlap(training, held_out)
     same = [text for text, share in zip(held_out, shares, strict=True) if share >= NEARLY_SAME]
     shared = sum(share * len(text) for text, share in zip(held_out, shares, strict=True)) / sum(map(len, held_out))

@@ -23,6 +23,7 @@ import torch
 from config import Config, read_config
 from folders import RUNS, SCRATCH
 from hub import HubUnreachable
+from learning import rate_setting
 from models import load_pretrained
 from runtime.checkpoints import mend, read_checkpoint
 from runtime.core import StopRequest, set_threads
@@ -83,10 +84,11 @@ def free_folder(name: str, *, numbered: bool, anew: bool = False) -> Path:
 
 def newest(run_name: str | None, file: str) -> Path | None:
     """The newest of such files in the folder of that run, or else in those of all runs."""
-    for folder in RUNS.glob(run_name or "*"):
+    folders = [RUNS / run_name] if run_name else list(RUNS.glob("*"))
+    for folder in folders:
         mend(folder)
-    found = sorted(RUNS.glob(f"{run_name or '*'}/{file}"), key=lambda one: one.stat().st_mtime)
-    return found[-1] if found else None
+    found = [folder / file for folder in folders if (folder / file).is_file()]
+    return max(found, key=lambda one: one.stat().st_mtime, default=None)
 
 
 def last_saved(run_name: str | None) -> Path:
@@ -105,6 +107,8 @@ def resume(config: Config, run_name: str | None, ranks: Ranks = ALONE, *, told: 
     last = ranks.from_first(lambda: last_saved(run_name))
     print(f"start: {last}", flush=True)
     extra = read_checkpoint(last)[1]
+    if not {"told", "method", "origin", "judged"} <= set(extra):
+        raise UserError(f"{last / 'checkpoint.json'} is damaged or of another program; train anew")
     told = extra["told"] | {key: value for key, value in (told or {}).items() if value is not None}
     config = with_told(config, told)
     method, origin = extra["method"], (str(extra["origin"][0]), str(extra["origin"][1]))
@@ -117,14 +121,15 @@ def describe(run: Run) -> str:
     """What is about to be trained, in a few lines."""
     weights, learning = (sum(weight.numel() for weight in part.parameters()) for part in (run.model, run.learned))
     share = f", of which {learning:,} learn ({learning / weights:.2%})" if run.adapters else ""
+    times = run.recipe.steps * run.blocks.size * run.blocks.length / len(run.blocks.tokens)
     lines = [
         f"data: {len(run.blocks.tokens):,} tokens to learn from, {run.validation.numel():,} to judge by; "
         f"{run.split.how}; "
         f"{len(run.tokenizer):,} different tokens",
         f"model: GPT-2 with {weights:,} weights{share} on {run.dev.device.type} in {run.dev.precision}, "
         f"{torch.get_num_threads()} thread(s)",
-        f"steps: {run.step} done of {run.recipe.steps}, {run.blocks.size} blocks of {run.length} tokens each, "
-        f"{run.micro_batch} at a time",
+        f"steps: {run.step} done of {run.recipe.steps}, {run.blocks.size} blocks of {run.blocks.length} tokens each, "
+        f"{run.micro_batch} at a time: all of the text {times:.3g} times",
     ]
     lines += [f"note: {note}" for note in (*run.split.notes, run.dev.note) if note]
     return "\n".join(lines)
@@ -143,7 +148,8 @@ def train_until_stopped(run: Run, seconds: float | None = None) -> bool:
         )
     elif run.step < run.recipe.steps:
         print(f"\nstopped and saved at step {run.step} of {run.recipe.steps}")
-        print(f"go on with: {run.ranks.command} train.py --resume --name {quoted(run.folder.name)}")
+        ending = run.ranks.last_words if interrupted else ""
+        print(f"go on with: {run.ranks.command} train.py --resume --name {quoted(run.folder.name)}{ending}")
     return not interrupted
 
 
@@ -169,8 +175,7 @@ def find_learning_rate(config: Config, model: str | None) -> str:
     numbers = itertools.count()
     run.model.train()
     found = sweep(run.learned, run.optimizer, run.state, lambda: run.update(run.blocks.batch(next(numbers))).item())
-    key = f"{'finetune' if run.method == 'full' else run.method}.learning_rate"
-    return learning_rate_report(found, key, run.recipe.learning_rate, RUNS / "find-lr.png")
+    return learning_rate_report(found, rate_setting(run.method), run.recipe.learning_rate, RUNS / "find-lr.png")
 
 
 def choose_run(config: Config, options: argparse.Namespace, ranks: Ranks) -> Run:
@@ -209,6 +214,8 @@ def parse_arguments() -> argparse.Namespace:
         raise UserError("--resume goes on as the run began; leave --lora out")
     if options.steps is not None and options.steps < 1:
         raise UserError("--steps must be at least 1")
+    if options.max_seconds is not None and not options.max_seconds > 0:
+        raise UserError(f"--max-seconds must be above 0, not {options.max_seconds:g}")
     return options
 
 

@@ -13,17 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attention import quicken
 from config import Config, FinetuneConfig, ScratchConfig, TrainConfig
-from data import Blocks, encode, read_documents, validation_blocks
+from data import opening_of, prepare, read_documents
 from engine_hf import HfEngine, hf_text
 from engines import Writer
 from folders import RUNS
 from generate import continue_prompts
 from learning import (
     Judgement,
+    follow_settings,
+    in_words,
     language_loss,
     learning_rate_at,
     make_optimizer,
+    perplexity,
+    rate_setting,
     set_dropout,
     training_bytes,
     validation_loss,
@@ -32,14 +37,13 @@ from lora import Adapters
 from models import layers_of, new_model, save_pretrained, save_shell, train_tokenizer
 from probe import settle
 from runtime.checkpoints import load_checkpoint, replace_folder
-from runtime.core import Metrics, Progress, autocast, fit_micro_batch, scaler_for, seed_everything
+from runtime.core import Metrics, Progress, autocast, check_loss, fit_micro_batch, scaler_for, seed_everything
 from runtime.distributed import ALONE, Ranks
 from runtime.peak import PeakMemory, return_blocks_at_once, training_on
 from runtime.settings import UserError
 from split import hold_out
 
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step
-VALIDATION_BLOCKS = 200  # enough to steer by, and at most as many as 8 updates see: judging shall not take all the time
 SAMPLE_TOKENS = 40
 
 
@@ -76,7 +80,10 @@ class Run:
             start = new_model(config.scratch, config.train.context, tokenizer), tokenizer
         self.model, self.tokenizer = start
         self._prepare_model(config.train)
-        self._prepare_data(training, held_out)
+        positions = self.model.config.max_position_embeddings
+        self.blocks, self.validation = prepare(self.tokenizer, training, held_out, positions, config.train, ranks)
+        self.opening = opening_of(held_out[0], self.tokenizer, positions)
+        self.micro_batch = self._micro_batch(config.train)
         self.step, self.judged = 0, Judgement()
         if resume:
             self._resume()
@@ -99,6 +106,7 @@ class Run:
             self.adapters = Adapters(self.model, self.config.lora, train.dropout)
         else:
             set_dropout(self.model, train.dropout)
+        quicken(self.model, self.dev)
         self.model.train()
         if machine.checkpointing:
             self.model.activation_checkpointing_enable()
@@ -111,35 +119,22 @@ class Run:
         )
         self.scaler = scaler_for(self.dev)
 
-    def _prepare_data(self, training: list[str], held_out: list[str]) -> None:
-        train = self.config.train
-        tokens, kept = encode(self.tokenizer, training), encode(self.tokenizer, held_out)
-        self.length = min(train.context, self.model.config.max_position_embeddings, len(tokens))
-        if self.length < 8 or len(kept) < 2:
-            raise UserError(f"the text is too short: {len(tokens)} tokens to learn from, {len(kept)} held out")
-        effective = train.batch_size * train.grad_accumulation
-        self.blocks = Blocks(tokens, self.length, effective, train.seed, self.ranks)
-        self.validation = validation_blocks(kept, self.length, min(VALIDATION_BLOCKS, 8 * effective))
-        self.opening = " ".join(held_out[0].split()[:5])
-        share = self.ranks.share_of(effective, "blocks")
+    def _micro_batch(self, train: TrainConfig) -> int:
+        """How many blocks this process computes at a time."""
+        share = self.ranks.share_of(self.blocks.size, "blocks")
         fitting = fit_micro_batch(share, train.batch_size, self.training_bytes, self.dev, self.ranks.on_this_machine)
-        self.micro_batch = self.ranks.smallest(fitting)
+        return self.ranks.smallest(fitting)
 
     def training_bytes(self, micro: int) -> int:
         """Predicted memory of an update with `micro` blocks at a time."""
-        machine = self.config.machine
+        checkpointing, shards = self.config.machine.checkpointing, self.ranks.shards
         dropout = 0.0 if self.adapters else self.config.train.dropout  # theirs is counted by themselves
-        training = training_on(
-            self.dev,
-            dropout,
-            checkpointing=machine.checkpointing,
-            accumulating=micro < self.blocks.size // self.ranks.size,
-            shards=self.ranks.shards,
-        )
+        accumulating = micro < self.blocks.size // self.ranks.size
+        training = training_on(self.dev, dropout, checkpointing=checkpointing, accumulating=accumulating, shards=shards)
         if self.adapters:
             weights = sum(weight.numel() for weight in self.learned.parameters())
             training = dataclasses.replace(training, adapters=weights, adapter_values=self.adapters.values_per_layer)
-        return training_bytes(self.model, micro, self.length, training, dropout)
+        return training_bytes(self.model, micro, self.blocks.length, training, dropout)
 
     def memory_report(self) -> str:
         """What training took, beside what was predicted."""
@@ -157,7 +152,7 @@ class Run:
             "method": self.method,
             **(self.adapters.description if self.adapters else {}),
             "training_tokens": len(self.blocks.tokens),
-            "block": self.length,
+            "block": self.blocks.length,
             "batch": self.blocks.size,
             "seed": self.config.train.seed,
         }
@@ -174,9 +169,13 @@ class Run:
     def _resume(self) -> None:
         self.step, extra = load_checkpoint(self.folder / "last", model=self.learned, **self.state)
         self.judged = Judgement(**extra["judged"])
+        follow_settings(self.scheduler, self.recipe.learning_rate, self.config.train.weight_decay, self.step)
         changed = [key for key, value in self.description.items() if extra[key] != value]
         if changed:
-            raise UserError(f"{changed[0]} has changed since {self.folder} was begun; leave --resume out")
+            then, now = extra[changed[0]], self.description[changed[0]]
+            raise UserError(
+                f"{changed[0]} has changed since {self.folder} was begun ({then} then, {now} now); leave --resume out"
+            )
 
     def update(self, batch: Tensor) -> Tensor:
         """One step down the gradient of the loss over batch [N, T]; returns that loss.
@@ -231,15 +230,14 @@ class Run:
             ending = self.step == steps or interrupted or late
             if self.step % LOG_EVERY == 0 or ending:
                 mean = ranks.total(loss.item())[0] / ranks.size
+                check_loss(mean, self.step, rate_setting(self.method))
                 self.metrics.write(step=self.step, train_loss=mean)
                 progress.update(self.step, mean, tokens, seconds_left=left)
                 tokens = 0
             if self.due or ending:
                 self.memory.stop()
-                if (
-                    self.due or not interrupted or self.best == math.inf
-                ):  # Ctrl-C: somebody wants to go, but not empty-handed
-                    progress.say(self.evaluate())
+                if self.due or not interrupted or self.best == math.inf:
+                    progress.say(self.evaluate())  # not at Ctrl-C: somebody wants to go, but not empty-handed
                 self.save()  # after judging: killed before, the run does both again
             if ending:
                 break
@@ -254,14 +252,15 @@ class Run:
         """Judge the model on the held-out text, keep it if it is the best yet, redraw the curves; returns a report."""
         ranks = self.ranks.judging
         loss = validation_loss(self.model, self.validation, self.dev, self.micro_batch, ranks)
-        self.metrics.write(step=self.step, validation_loss=loss, score=math.exp(loss))
+        check_loss(loss, self.step, rate_setting(self.method))
+        self.metrics.write(step=self.step, validation_loss=loss, score=perplexity(loss))
         self.metrics.plot(self.folder / "curves.png", score="perplexity", magnitudes=True)
         if self.step == 0:
             self.judged.before = loss
         elif self.judged.add(loss, self.step, due=self.due):
             self.keep()
         text = "\n".join(f"  | {line}" for line in self.sample().splitlines()) if ranks.first else ""
-        return f"step {self.step}: validation loss {loss:.4f}, perplexity {math.exp(loss):,.1f}\n{text}"
+        return f"step {self.step}: validation loss {loss:.4f}, perplexity {in_words(loss)}\n{text}"
 
     def keep(self) -> None:
         """Write the model as it is into runs/NAME/model, and with LoRA the adapters alone into runs/NAME/adapter."""

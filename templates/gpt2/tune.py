@@ -65,6 +65,7 @@ class Trial(Run):
     """A run that reports each validation loss and keeps nothing."""
 
     report: Report
+    looks = 0
     loss = math.nan
 
     def evaluate(self) -> str:
@@ -72,7 +73,8 @@ class Trial(Run):
         if self.step == 0:
             return ""
         self.loss = validation_loss(self.model, self.validation, self.dev, self.micro_batch)
-        self.report(self.step, self.loss)
+        self.looks += 1
+        self.report(self.looks, self.loss)
         return ""
 
     def save(self) -> None:

@@ -54,7 +54,7 @@ class TrainConfig:
     label_smoothing: float = setting(minimum=0.0, maximum=0.5)
     evaluate_every: int = setting(minimum=1)
     metric: str = setting(choices=("auto", "exact", "chrf", "bleu"))
-    seed: int = setting(minimum=0)
+    seed: int = setting(minimum=0, maximum=2**32 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)

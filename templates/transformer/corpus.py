@@ -46,6 +46,16 @@ class Split:
     heldout: list[Pair]
     notes: tuple[str, ...] = ()
 
+    @property
+    def fingerprint(self) -> str:
+        """Another one for other pairs to learn from or to be judged by."""
+        digest = blake2b(digest_size=8)
+        for pairs in (self.train, self.heldout):
+            for source, target in pairs:
+                digest.update(f"{source}\t{target}\n".encode())
+            digest.update(b"\n")
+        return digest.hexdigest()
+
 
 def load_corpus(config: DataConfig, seed: int) -> Corpus:
     """The pairs of the configured files; without any, those that sample_data.py makes (kept in data/ to look at)."""
@@ -102,7 +112,8 @@ def _lines(path: Path) -> Iterator[str | None]:
             raise UserError(f"{path} is UTF-16 text, not UTF-8; save it as UTF-8")
         for number, line in enumerate(file):
             try:
-                yield line.rstrip(b"\r\n").decode("utf-8-sig" if number == 0 else "utf-8")
+                text = line.rstrip(b"\r\n").decode("utf-8-sig" if number == 0 else "utf-8")
+                yield None if "\0" in text else text  # UTF-16 without its mark looks like this
             except UnicodeDecodeError:
                 yield None
 
@@ -156,7 +167,11 @@ def split_pairs(pairs: list[Pair], config: DataConfig, seed: int) -> Split:
     held = min(round(len(order) * config.heldout_share), JUDGED)
     kept = min(round(len(order) * config.validation_share), JUDGED)
     if not held or not kept or len(order) < 10:
-        raise UserError(f"{len(pairs)} pairs with {len(order)} different targets are too few to train and to judge")
+        found = f"{count(len(pairs), 'pair')} with {count(len(order), 'different target')}"
+        raise UserError(
+            f"{config.file}: too few to train and to judge: {found}; bring more, or raise data.validation_share and "
+            "data.heldout_share"
+        )
     sides = dict.fromkeys(order[:held], "heldout") | dict.fromkeys(order[held : held + kept], "validation")
     sets: dict[str, list[Pair]] = {"heldout": [], "validation": [], "train": []}
     for pair, key in zip(pairs, keys, strict=True):
@@ -165,6 +180,8 @@ def split_pairs(pairs: list[Pair], config: DataConfig, seed: int) -> Split:
     validation = [pair for pair in sets["validation"] if _likeness(pair[0], seed) not in judged]
     judged |= {_likeness(source, seed) for source, _ in validation}
     train = [pair for pair in sets["train"] if _likeness(pair[0], seed) not in judged]
+    if not train or not validation:
+        raise UserError(f"{config.file}: too few different sources: without those kept aside none is left to learn")
     leaks = len(pairs) - len(train) - len(validation) - len(sets["heldout"])
     note = f"{count(leaks, 'pair')} left out: the same source, translated otherwise, is in a set kept aside"
     return Split(train, validation, sets["heldout"], (note,) if leaks else ())

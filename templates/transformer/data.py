@@ -181,7 +181,7 @@ def load_material(config: Config, ranks: Ranks = ALONE) -> Material:
     split = Split(split.train, steer, split.heldout, split.notes)
     train, validation = (encode_pairs(pairs, vocabulary, limit) for pairs in (split.train, steer))
     if not len(train) or not len(validation):
-        raise UserError(f"every pair is longer than model.max_length ({limit})")
+        raise UserError(f"every pair is longer than model.max_length ({limit}); raise it or bring shorter ones")
     skipped = len(split.train) - len(train)
     notes = [*corpus.notes, *split.notes]
     if skipped:

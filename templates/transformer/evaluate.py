@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from config import Config, ModelConfig, read_config
-from corpus import Pair, load_corpus, split_pairs
+from corpus import Pair, Split, load_corpus, split_pairs
 from data import PAD, Encoded, Vocabulary, collate, fitting
 from model import Translator
 from runtime.checkpoints import load_checkpoint, read_checkpoint
@@ -96,8 +96,11 @@ def without_blanks(texts: list[str]) -> bool:
 def load_translator(checkpoint: Path, dev: Device) -> tuple[Translator, Vocabulary]:
     """The model and vocabulary of a checkpoint, ready to translate. Raises UserError when there is none."""
     _, extra = read_checkpoint(checkpoint)
-    vocabulary = Vocabulary(**extra["vocabulary"])
-    model = Translator(ModelConfig(**extra["model"]), len(vocabulary)).to(dev.device)
+    try:
+        vocabulary = Vocabulary(**extra["vocabulary"])
+        model = Translator(ModelConfig(**extra["model"]), len(vocabulary)).to(dev.device)
+    except (KeyError, TypeError):
+        raise UserError(f"what {checkpoint} holds is no translator; take the folder of one, or train anew") from None
     load_checkpoint(checkpoint, model=model)
     return model.eval(), vocabulary
 
@@ -152,10 +155,20 @@ def show_translations(rows: list[Row], count: int = 6) -> None:
         print(f"\n    source       {source}\n    translation  {prediction}\n    reference    {target}")
 
 
-def heldout_pairs(config: Config) -> list[Pair]:
-    """The pairs that training puts aside, made again from the same file and seed."""
-    seed = config.train.seed
-    return split_pairs(load_corpus(config.data, seed).pairs, config.data, seed).heldout
+def split_again(config: Config) -> Split:
+    """The sets that training makes, from the same file and seed."""
+    return split_pairs(load_corpus(config.data, config.train.seed).pairs, config.data, config.train.seed)
+
+
+def unseen_pairs(config: Config, checkpoint: Path) -> list[Pair]:
+    """The pairs that were kept aside when the checkpoint was trained. Raises UserError where they are no longer."""
+    split = split_again(config)
+    if read_checkpoint(checkpoint)[1].get("pairs") != split.fingerprint:
+        raise UserError(
+            f"the pairs, their shares or train.seed changed since {checkpoint} was trained: it may have learned from "
+            "those that are held out now. Put that back, or train anew"
+        )
+    return split.heldout
 
 
 def main() -> None:
@@ -167,7 +180,8 @@ def main() -> None:
     set_threads(config.machine.threads)
     dev = choose_device(config.machine.device, config.machine.precision, tf32=config.machine.tf32)
     model, vocabulary = load_translator(options.checkpoint, dev)
-    report(model, vocabulary, heldout_pairs(config), config.metric, dev, options.checkpoint.parent / "heldout.tsv")
+    pairs = unseen_pairs(config, options.checkpoint)
+    report(model, vocabulary, pairs, config.metric, dev, options.checkpoint.parent / "heldout.tsv")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from torch.export import Dim
 import decoding
 from config import read_config
 from data import BOS, EOS, PAD, Vocabulary, fitting
-from evaluate import heldout_pairs, load_translator, translate
+from evaluate import load_translator, split_again, translate
 from runtime.checkpoints import replace_folder
 from runtime.core import choose_device
 
@@ -192,7 +192,8 @@ def main() -> None:
         need(module, "python export.py")
     config = read_config(options.config)
     model, vocabulary = load_translator(options.checkpoint, choose_device("cpu", "fp32"))
-    sentences = [source for source, _ in fitting(heldout_pairs(config), vocabulary, model.config.max_length)][:CHECKED]
+    pairs = fitting(split_again(config).heldout, vocabulary, model.config.max_length)
+    sentences = [source for source, _ in pairs][:CHECKED]
     with replace_folder(FOLDER) as folder:
         write_onnx(model, vocabulary, folder)
         print(compare(model, vocabulary, folder, sentences))

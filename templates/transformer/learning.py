@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from config import Config, TrainConfig
 from data import PAD
 from model import Translator
+from runtime.checkpoints import load_checkpoint
 from runtime.core import Device, autocast, scaler_for
 from runtime.distributed import ALONE, Ranks
+from runtime.dropout import quicken_dropout
 from runtime.settings import UserError
 
 
@@ -63,6 +66,7 @@ class Trainer:
     longest: int = 0  # symbols of the longest sentence so far: it decides how much memory an update takes
 
     def __post_init__(self) -> None:
+        quicken_dropout(self.model, self.dev)
         self.parallel = self.ranks.wrap(self.model)
         self.optimizer = make_optimizer(self.model, self.config.train)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -73,6 +77,15 @@ class Trainer:
     @property
     def state(self) -> dict[str, Any]:
         return {"optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
+
+    def resume(self, checkpoint: Path) -> int:
+        """Go on from a checkpoint; returns its step. The rate and the decay are those of config.toml as it is now."""
+        rates, decays = self.scheduler.base_lrs, [group["weight_decay"] for group in self.optimizer.param_groups]
+        step, _ = load_checkpoint(checkpoint, model=self.model, **self.state)
+        self.scheduler.base_lrs = rates
+        for group, rate, decay in zip(self.optimizer.param_groups, rates, decays, strict=True):
+            group["lr"], group["weight_decay"] = rate * learning_rate_at(step, self.config.train), decay
+        return step
 
     def gradients(self, source: Tensor, target: Tensor) -> Tensor:
         """Add the gradients of a whole batch, computed in parts that fit; returns the mean loss per target symbol.

@@ -88,7 +88,11 @@ class Translator(nn.Module):
         length = target.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=target.device).triu(1)  # True: may not look
         hidden = self.transformer.decoder(
-            self.embed(target), memory, tgt_mask=causal, memory_key_padding_mask=source == PAD
+            self.embed(target),
+            memory,
+            tgt_mask=causal,
+            tgt_is_causal=False,  # take the mask as it is: to look into it each time stops the compiler
+            memory_key_padding_mask=source == PAD,
         )
         return self.head(hidden)
 

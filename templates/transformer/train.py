@@ -22,11 +22,12 @@ from evaluate import METRIC_NAMES, load_translator, report, score, translate, va
 from learning import Trainer
 from model import Translator
 from probe import settle
-from runtime.checkpoints import load_checkpoint, mend, read_checkpoint, save_checkpoint
+from runtime.checkpoints import mend, read_checkpoint, save_checkpoint
 from runtime.core import (
     Metrics,
     Progress,
     StopRequest,
+    check_loss,
     fit_micro_batch,
     seed_everything,
     set_threads,
@@ -38,6 +39,12 @@ from runtime.peak import PeakMemory, return_blocks_at_once, training_on
 
 RUNS = Path("runs")
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so not every step
+DESCRIBED = {  # what has to stay as it was for a run to go on
+    "model": "the [model] settings",
+    "pairs": "the pairs, their shares or train.seed",
+    "vocabulary": "data.tokenizer, lowercase or vocabulary_size",
+    "metric": "train.metric",
+}
 
 
 class Run:
@@ -53,6 +60,9 @@ class Run:
         material: Material | None = None,
     ) -> None:
         self.config, self.folder, self.ranks = config, folder, ranks
+        if resume:
+            mend(folder)
+            read_checkpoint(folder / "last")  # told before the data is read and the machine measured
         seed_everything(config.train.seed)
         self.material = material or load_material(config, ranks)
         self.split, self.vocabulary = self.material.split, self.material.vocabulary
@@ -60,7 +70,12 @@ class Run:
         self.dev = settle(config.machine, config.model.d_model, RUNS)
         self.memory = PeakMemory(self.dev.device)
         self.trainer = self._trainer()
-        self.describe = {"model": dataclasses.asdict(config.model), "vocabulary": self.vocabulary.describe()}
+        self.describe = {
+            "model": dataclasses.asdict(config.model),
+            "pairs": self.split.fingerprint,
+            "vocabulary": self.vocabulary.describe(),
+            "metric": config.metric,
+        }
         self.step, self.best = 0, (-math.inf, -math.inf)
         if resume:
             self._resume()
@@ -100,11 +115,11 @@ class Run:
         return self.memory.report(self.training_bytes(trainer.model, trainer.micro_batch, trainer.longest))
 
     def _resume(self) -> None:
-        mend(self.folder)
         _, extra = read_checkpoint(self.folder / "last")
-        if extra != self.describe:
-            raise UserError("the data or the [model] settings changed since the checkpoint; train without --resume")
-        self.step, _ = load_checkpoint(self.folder / "last", model=self.trainer.model, **self.trainer.state)
+        changed = [what for key, what in DESCRIBED.items() if extra.get(key) != self.describe[key]]
+        if changed:
+            raise UserError(f"{changed[0]} changed since the checkpoint; put that back, or train without --resume")
+        self.step = self.trainer.resume(self.folder / "last")
         if (self.folder / "best").exists():
             self.best = tuple(read_checkpoint(self.folder / "best")[1]["result"])
 
@@ -131,6 +146,7 @@ class Run:
             ending = interrupted or late or self.step == config.steps
             if self.step % LOG_EVERY == 0 or ending:
                 mean, seen = ranks.total(loss.item(), symbols)
+                check_loss(mean, self.step, "train.learning_rate")
                 self.metrics.write(step=self.step, train_loss=mean)
                 progress.update(self.step, mean, seen, seconds_left=left)
                 symbols = 0
@@ -164,28 +180,33 @@ class Run:
         model, metric = self.trainer.model, self.config.metric
         ranks = self.ranks.judging
         loss = validation_loss(model, self.validation_data, self.dev, ranks)
+        check_loss(loss, self.step, "train.learning_rate")
         sources = ranks.part([source for source, _ in self.split.validation])
         with self.ranks.gathered(model):
             predictions = ranks.whole(translate(model, self.vocabulary, sources, self.dev))
         result = score(metric, predictions, [target for _, target in self.split.validation])
         self.metrics.write(step=self.step, validation_loss=loss, score=result)
-        self.metrics.plot(self.folder / "curves.png", score=METRIC_NAMES[metric])
+        training = "training, with smoothed labels" if self.config.train.label_smoothing else "training"
+        self.metrics.plot(self.folder / "curves.png", score=METRIC_NAMES[metric], training=training)
         if (result, -loss) > self.best:
             self.best = (result, -loss)
             self.save("best", result=self.best)
-        return f"step {self.step}: validation loss {loss:.4f}, {METRIC_NAMES[metric]} {result:.1f}"
+        reached = f"exact match {result:.1f} %" if metric == "exact" else f"{METRIC_NAMES[metric]} {result:.1f}"
+        return f"step {self.step}: validation loss {loss:.4f}, {reached}"
 
 
 def describe(run: Run) -> str:
     """What is about to be trained, in a few lines."""
     weights = sum(weight.numel() for weight in run.trainer.model.parameters())
     config, split = run.config, run.split
+    effective = config.train.batch_size * config.train.grad_accumulation
+    times = config.train.steps * effective / len(run.train_data)
     lines = [
         f"data: {len(split.train):,} pairs to learn from, {len(split.validation):,} to steer by, "
         f"{len(split.heldout):,} held out; {run.vocabulary}",
         f"model: {weights:,} weights, {run.dev.precision} on {run.dev.device.type}, threads: {torch.get_num_threads()}",
-        f"steps: {run.step} done of {config.train.steps}, "
-        f"{config.train.batch_size * config.train.grad_accumulation} pairs each, {run.trainer.micro_batch} at a time",
+        f"steps: {run.step} done of {config.train.steps}, {effective} pairs each, {run.trainer.micro_batch} at a time: "
+        f"every pair {times:.3g} times",
     ]
     notes = [*run.material.notes, run.dev.note] if run.dev.note else run.material.notes
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
@@ -216,6 +237,8 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.steps is not None and options.steps < 1:
         raise UserError("--steps must be at least 1")
+    if options.max_seconds is not None and not options.max_seconds > 0:
+        raise UserError(f"--max-seconds must be above 0, not {options.max_seconds:g}")
     return options
 
 
@@ -250,7 +273,7 @@ def main() -> int:
         return 130 if interrupted else 0
     again = f"{ranks.command} train.py --resume" + (f" --steps {options.steps}" if options.steps else "")
     if interrupted:
-        print(f"\nstopped and saved at step {run.step}; go on with: {again}")
+        print(f"\nstopped and saved at step {run.step}; go on with: {again}{ranks.last_words}")
         return 130
     model, vocabulary = load_translator(RUNS / "best", run.dev)
     report(model, vocabulary, run.split.heldout, config.metric, run.dev, RUNS / "heldout.tsv")

@@ -11,7 +11,7 @@ from config import read_config
 from data import Vocabulary
 from evaluate import load_translator, translate
 from runtime.core import choose_device, set_threads
-from runtime.settings import main_guard
+from runtime.settings import UserError, main_guard
 
 Answer = Callable[[list[str]], list[str]]
 
@@ -33,6 +33,14 @@ def load_onnx() -> tuple[Vocabulary, Answer]:
     return translator.vocabulary, translator.translate
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text. As in corpus.py, other separators that Unicode knows stand inside a sentence."""
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; save it as UTF-8") from None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Translate sentences with the trained model.")
     parser.add_argument(
@@ -46,11 +54,11 @@ def main() -> None:
     vocabulary, answers_to = load_onnx() if options.onnx else load_torch(options.config, options.checkpoint)
     sentences = options.sentence
     if options.file:
-        sentences = options.file.read_text(encoding="utf-8-sig").splitlines()
+        sentences = read_lines(options.file)
     elif not sentences:
         if sys.stdin.isatty():
             print("one sentence per line, then Ctrl-D (Windows: Ctrl-Z and Enter)", file=sys.stderr)
-        sentences = sys.stdin.read().splitlines()
+        sentences = sys.stdin.read().split("\n")
     sentences = [sentence for sentence in sentences if sentence.strip()]
     for sentence, answer in zip(sentences, answers_to(sentences), strict=True):
         print(answer)

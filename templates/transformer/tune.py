@@ -47,9 +47,13 @@ def space(config: Config) -> Space:
 
 
 def with_followers(values: dict[str, Any], config: Config) -> dict[str, Any]:
-    """The searched settings and those that go with them: the feed-forward width keeps its proportion."""
-    feedforward = config.model.feedforward * values["model.d_model"] // config.model.d_model
-    return values | {"model.feedforward": feedforward}
+    """The searched settings and those that go with them: the feed-forward width in proportion, all pairs as often."""
+    model, train, batch = config.model, config.train, values["train.batch_size"]
+    return values | {
+        "model.feedforward": model.feedforward * values["model.d_model"] // model.d_model,
+        "train.steps": max(1, round(train.steps * train.batch_size / batch)),
+        "train.evaluate_every": max(1, round(train.evaluate_every * train.batch_size / batch)),
+    }
 
 
 def trial_config(config: Config, values: dict[str, Any], steps: int) -> Config:

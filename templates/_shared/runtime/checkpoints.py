@@ -8,6 +8,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -97,15 +98,19 @@ def write_state(
 
 def read_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
     """(step, extra) of a checkpoint, read without its weights. Raises UserError when there is none."""
-    document = json.loads((_existing(path) / "checkpoint.json").read_text(encoding="utf-8"))
-    return document["step"], document["extra"]
+    file = _existing(path) / "checkpoint.json"
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        return document["step"], document["extra"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{file} is damaged or of another program; train anew") from None
 
 
 def load_checkpoint(path: Path, *, model: torch.nn.Module, **stateful: Any) -> tuple[int, dict[str, Any]]:
     """Put a checkpoint's weights into `model` and return (step, extra).
 
     With the objects that were saved (optimizer=, scheduler=, scaler=) their state and that of the random generators
-    comes back too. Raises UserError when there is no checkpoint or it is of another model.
+    comes back too. Raises UserError when there is no checkpoint, or it is damaged or of another model.
     """
     folder, weight = _existing(path), next(model.parameters())
     device = weight.device
@@ -124,6 +129,14 @@ def load_checkpoint(path: Path, *, model: torch.nn.Module, **stateful: Any) -> t
             torch.set_rng_state(state["random"]["torch"])
             if device.type != "cpu" and "device" in state["random"]:
                 torch.get_device_module(device).set_rng_state(state["random"]["device"])
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{folder} does not fit the settings in config.toml, train anew: {error}") from None
+    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
+        raise UserError(
+            f"{folder} is damaged or does not fit the settings in config.toml, train anew: {_reason(error)}"
+        ) from None
     return read_checkpoint(path)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnpicklingError | KeyError):  # torch's own words advise to trust the file, or are a number
+        return "state.pt holds something else"
+    return " ".join(str(error).split())[:300] or type(error).__name__

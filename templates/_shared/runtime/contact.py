@@ -1,6 +1,6 @@
 """How processes that torchrun started find each other, and what is said when they don't.
 
-Left alone, torch waits for half an hour and then names no address. Here it is under a minute.
+Left alone, torch waits for half an hour. Here it is under a minute, loading torch included.
 """
 
 from __future__ import annotations
@@ -12,37 +12,43 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
-from runtime.settings import UserError
+from runtime.settings import BEGUN, UserError
 
-CONTACT_SECONDS = 50.0
+MEETING_SECONDS = 45.0  # until all have met, from the start of this process: with what is said then, under a minute
+AT_LEAST = 10.0  # of them after torch was loaded. From a slow disk that takes longer: then raise both
 WORK_SECONDS = 2 * 60 * 60  # for one process to wait for another at work; it is torchrun that notices a dead one
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl", "xpu": "cpu:gloo,xpu:xccl"}
 
 
 def connect(rank: int, size: int, kind: str) -> None:
     """Make the group of all processes, for devices of this kind. Raises UserError that names the address."""
-    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     where = f"rank {rank} on {socket.gethostname()}"
+    ending = max(BEGUN + MEETING_SECONDS, time.monotonic() + AT_LEAST)
     unreachable = (
-        f"{where} can't reach {address}, where all meet; check the address, and that nothing blocks the way to it"
+        f"{where} can't reach {host}:{port}, where all meet; check the address, and that nothing blocks the way to it"
     )
-    with _at_most(CONTACT_SECONDS + 2 * (rank > 0), unreachable):
+    with _until(ending + 2 * (rank > 0), unreachable):
         try:
-            store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=CONTACT_SECONDS)))
+            if rank > 0 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # else it is met here
+                _knock(host, port, ending)
+            left = timedelta(seconds=max(ending - time.monotonic(), 1.0))
+            store, *_ = next(dist.rendezvous("env://", timeout=left))
+            meeting = _greet(store, rank, size, ending, f"{where} waited at {host}:{port}")
         except (dist.DistError, RuntimeError, OSError) as error:
             raise UserError(f"{unreachable} ({in_short(error)})") from None
-    meeting = _greet(store, rank, size, f"{where} waited {CONTACT_SECONDS:.0f} s at {address}")
     trouble = (
-        f"{where} reaches {address} but not every other process; with several networks, name the one between the "
+        f"{where} reaches {host}:{port} but not every other process; with several networks, name the one between the "
         "nodes: GLOO_SOCKET_IFNAME=eth0 and NCCL_SOCKET_IFNAME=eth0"
     )
-    with _at_most(CONTACT_SECONDS + 2 * (rank > 0), trouble):  # torch's own time-out would have to be that for the work
+    ending = max(ending, time.monotonic() + AT_LEAST / 2)
+    with _until(ending + 2 * (rank > 0), trouble):  # torch's own time-out would have to be that for the work
         try:
             dist.init_process_group(
                 BACKENDS[kind],
@@ -56,16 +62,30 @@ def connect(rank: int, size: int, kind: str) -> None:
             raise UserError(f"{trouble} ({in_short(error)})") from None
 
 
-def _greet(store: dist.Store, rank: int, size: int, waited: str) -> str:
+def _knock(host: str, port: int, ending: float) -> None:
+    """Wait until somebody answers there. torch would say at every try what failed, with a page of its own code."""
+    while True:
+        left = ending - time.monotonic()
+        try:
+            socket.create_connection((host, port), timeout=max(left, 0.1)).close()
+            return
+        except OSError:
+            if left < 0.5:
+                raise
+        time.sleep(0.2)
+
+
+def _greet(store: dist.Store, rank: int, size: int, ending: float, waited: str) -> str:
     """Meet all others at the store; returns a name for this meeting that no earlier one had.
 
     After a restart the store is the same, and still holds what the dead ones wrote. So each process that comes writes a
     fresh token under its rank, and rank 0 answers every token that it finds, until a process of each rank has replied.
     """
-    ending, token = time.monotonic() + CONTACT_SECONDS, secrets.token_hex(8)
+    token = secrets.token_hex(8)
     if rank > 0:
         store.set(f"token {rank}", token)
-        meeting = _wait_for(lambda: _look(store, f"answer {token}"), ending, f"{waited}, but rank 0 did not come")
+        while not (meeting := _look(store, f"answer {token}")):
+            _go_on_until(ending, f"{waited}, but rank 0 did not come")
         store.set(f"reply {meeting} {rank}", token)
         return meeting
     waiting = set(range(1, size))
@@ -75,9 +95,8 @@ def _greet(store: dist.Store, rank: int, size: int, waited: str) -> str:
                 store.set(f"answer {found}", token)
             if _look(store, f"reply {token} {other}"):
                 waiting.remove(other)
-        if waiting and time.monotonic() > ending:
-            raise UserError(f"{waited}, but rank {', '.join(map(str, sorted(waiting)))} of {size} did not come")
-        time.sleep(0.02)
+        if waiting:
+            _go_on_until(ending, f"{waited}, but rank {', '.join(map(str, sorted(waiting)))} of {size} did not come")
     return token
 
 
@@ -85,23 +104,25 @@ def _look(store: dist.Store, key: str) -> str | None:
     return store.get(key).decode() if store.check([key]) else None
 
 
-def _wait_for(look: Callable[[], str | None], ending: float, complaint: str) -> str:
-    while (found := look()) is None:
-        if time.monotonic() > ending:
-            raise UserError(complaint)
-        time.sleep(0.02)
-    return found
+def _go_on_until(ending: float, complaint: str) -> None:
+    if time.monotonic() > ending:
+        raise UserError(f"{complaint} {_in_time()}")
+    time.sleep(0.02)
+
+
+def _in_time() -> str:
+    return f"(gave up {time.monotonic() - BEGUN:.0f} s after it was started)"
 
 
 @contextlib.contextmanager
-def _at_most(seconds: float, complaint: str) -> Iterator[None]:
+def _until(ending: float, complaint: str) -> Iterator[None]:
     """End this process with a message when the block takes longer: torch can't be interrupted while it connects."""
 
     def give_up() -> None:
-        print(f"error: {complaint} (gave up after {seconds:.0f} s)", file=sys.stderr, flush=True)
+        print(f"error: {complaint} {_in_time()}", file=sys.stderr, flush=True)
         os._exit(1)
 
-    timer = threading.Timer(seconds, give_up)
+    timer = threading.Timer(max(ending - time.monotonic(), 0.1), give_up)
     timer.daemon = True
     timer.start()
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import random
 import shutil
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
+from runtime.settings import DivergedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +137,18 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def check_loss(loss: float, step: int, setting: str) -> None:
+    """Raise DivergedError where the loss is not a number: the weights are spoilt, and saving would spoil what is kept.
+
+    `setting` names the learning rate in config.toml.
+    """
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"by step {step} the loss is not a number any more ({loss}), as happens when updates are too large; what "
+            f"was saved before is whole. Lower {setting} (python train.py --find-lr suggests one)"
+        )
+
+
 class Metrics:
     """A file of one JSON object per line, and the curves drawn from it.
 
@@ -172,10 +187,11 @@ class Metrics:
             rows.extend(map(json.loads, self.path.read_text(encoding="utf-8").splitlines()))
         return rows
 
-    def plot(self, png: Path, *, score: str, loss: str = "loss", magnitudes: bool = False) -> None:
+    def plot(self, png: Path, *, score: str, training: str = "training", magnitudes: bool = False) -> None:
         """Draw training and validation loss and, where rows have one, the score called `score`.
 
-        `magnitudes`: the score may span some, and is then drawn by them.
+        `training` names the training's loss, where it is not counted like the other. `magnitudes`: the score may span
+        some, and is then drawn by them.
         """
         if self.quiet:
             return
@@ -188,9 +204,9 @@ class Metrics:
         for axes, key in ((left, "train_loss"), (left, "validation_loss"), (right, "score")):
             points = [(row["step"], row[key]) for row in self.rows() if key in row]
             if points:
-                label = "training" if key == "train_loss" else "validation"
+                label = training if key == "train_loss" else "validation"
                 axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else "")
-        for axes, name in ((left, loss), (right, score)):
+        for axes, name in ((left, "loss"), (right, score)):
             axes.set(xlabel="step", ylabel=name, title=f"{name} by step")
             axes.grid(alpha=0.3)
             low, high = axes.dataLim.intervaly

@@ -23,7 +23,7 @@ from torch.nn import Module
 
 from runtime.checkpoints import save_checkpoint
 from runtime.contact import BACKENDS, connect, in_short, is_about_contact
-from runtime.settings import UserError
+from runtime.settings import LostError, UserError
 
 T = TypeVar("T")
 
@@ -47,6 +47,11 @@ class Ranks:
         if self.size == self.on_this_machine:
             return "python" if self.size == 1 else f"torchrun --standalone --nproc-per-node={self.size}"
         return "torchrun (with the same options)"
+
+    @property
+    def last_words(self) -> str:
+        """What to say at the end of a run that was interrupted, for then torchrun ends with a traceback of its own."""
+        return "" if self.size == 1 else "\nwhat torchrun adds below is about the signal alone: everything is saved"
 
     @property
     def shards(self) -> int:
@@ -214,7 +219,7 @@ def restarted() -> bool:
 
 @contextlib.contextmanager
 def together(strategy: str, device: str) -> Iterator[Ranks]:
-    """Find the other processes that torchrun started. In the block, a lost one becomes a UserError."""
+    """Find the other processes that torchrun started. In the block, a lost one becomes a LostError."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Ranks()
@@ -228,7 +233,7 @@ def together(strategy: str, device: str) -> Iterator[Ranks]:
     except (dist.DistError, RuntimeError) as error:
         if not is_about_contact(error):
             raise
-        raise UserError(
+        raise LostError(
             f"rank {ranks.rank} lost another process, so training ends ({in_short(error)}). Look above for that one's "
             "own message; what was saved is whole: go on with --resume"
         ) from None

@@ -131,7 +131,7 @@ def draw(found: Sweep, key: str, configured: float, png: Path) -> None:
     axes.semilogx(found.rates, found.smooth, color="tab:blue", label="smoothed")
     axes.axvline(found.suggestion, color="tab:green", label=f"suggestion {found.suggestion:g}")
     axes.axvline(configured, color="tab:gray", linestyle="--", label=f"config.toml {configured:g}")
-    low, high = min(found.smooth), max(found.smooth[: found.lowest + 1])
+    low, high = min(found.losses), max(found.smooth[: found.lowest + 1])
     axes.set_ylim(low - 0.1 * (high - low), high + 0.4 * (high - low))
     axes.set(xlabel=key, ylabel="loss", title="Loss while the learning rate rises")
     axes.grid(alpha=0.3)

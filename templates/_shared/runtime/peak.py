@@ -70,6 +70,8 @@ class PeakMemory:
     def report(self, predicted: int) -> str:
         """One line: measured and predicted, `predicted` being the bytes of a step without the process itself."""
         wanted = f"predicted {_megabytes(self.before + predicted)}"
+        if not self.stopped:
+            return f"memory: {wanted}; not measured, for no update was left to make"
         if self.most is None:
             return f"memory: {wanted}; {self.device.type} on {sys.platform} does not tell what was used"
         process = f", of which Python and its libraries {_megabytes(self.before)}" if self.before else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import math
 import os
 import sys
@@ -12,9 +13,11 @@ import tomllib
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
+BEGUN = time.monotonic()  # of this process, nearly: scripts import this module first
 
 # A thread that waits for another sleeps instead of spinning. Beside a busy program, a small model on two threads then
 # trains several times faster. OpenMP reads this once, when torch loads: scripts import this module before torch.
@@ -27,6 +30,14 @@ class UserError(Exception):
 
 class ConfigError(UserError):
     """A setting is missing, unknown, of the wrong type or out of range."""
+
+
+class DivergedError(UserError):
+    """The loss of a training is not a number any more."""
+
+
+class LostError(UserError):
+    """Another of several processes is gone."""
 
 
 def setting(*, minimum: float = -math.inf, maximum: float = math.inf, choices: tuple[object, ...] = ()) -> Any:
@@ -86,6 +97,17 @@ def _value(name: str, value: Any, kind: type[Any], limits: Mapping[str, Any]) ->
     return value
 
 
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What Python shows of an error that nobody caught: nothing of Ctrl-C, which often comes while libraries load."""
+    if isinstance(error, ModuleNotFoundError) and error.name in ("torch", "transformers", "tokenizers", "safetensors"):
+        print(f"error: {error.name} is not installed for {sys.executable}; README.md says how to", file=sys.stderr)
+    elif not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _show
+
+
 def main_guard(main: Callable[[], int | None]) -> NoReturn:
     """Run a script's main() and exit with its code; mistakes and missing files are one line, Ctrl-C is code 130."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):  # a Windows pipe would be read in the local code page
@@ -106,18 +128,41 @@ def _run(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except UserError as error:
-        return _complain(str(error))
+        return _complain(str(error), lost=isinstance(error, LostError))
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stdout = None
         return 0
     except OSError as error:
+        if not error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return _complain(f"no room to write ({error.strerror}); make some. What was saved before is whole")
         return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (MemoryError, RuntimeError) as error:  # torch's own kinds are RuntimeErrors
+        if not _is_about_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        return _complain(f"not enough memory; make the model, the batch or the data smaller ({reason})")
     except KeyboardInterrupt:
         return 130
 
 
-def _complain(message: str) -> int:
-    if os.environ.get("RANK", "0") != "0":  # torchrun's other processes: the first one mostly says the same just now,
-        time.sleep(5)  # and torchrun ends the others then
+def _is_about_memory(error: Exception) -> bool:
+    signs = ("out of memory", "can't allocate memory", "Storage size calculation overflowed")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+
+
+def _complain(message: str, *, lost: bool = False) -> int:
+    rank, on_this_machine = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK"))
+    time.sleep(_seconds_to_wait(rank, on_this_machine, lost=lost))
     print(f"error: {message}", file=sys.stderr)
     return 1
+
+
+def _seconds_to_wait(rank: str, on_this_machine: str, *, lost: bool) -> int:
+    """torchrun's first process mostly says the same just now, and torchrun then ends the others before they do.
+
+    So it is on each node, where the first process waits for that of the first node. Of a process that was lost the
+    second one tells at once as well: it may be the first that was.
+    """
+    if lost and rank == "1":
+        return 0
+    return 5 * (rank != "0") + 3 * (on_this_machine not in ("0", rank))

@@ -80,7 +80,10 @@ def save_sharded(
     with replace_folder(path) if ranks.first else contextlib.nullcontext():
         ranks.wait()  # until the folder is there
         weights, moments = get_state_dict(model, optimizer)
-        dcp.save({"model": weights, "optimizer": moments}, checkpoint_id=folder / SHARDS)
+        try:
+            dcp.save({"model": weights, "optimizer": moments}, checkpoint_id=folder / SHARDS)
+        except dcp.CheckpointException as error:
+            raise OSError(_first_failure(error)) from None
         if ranks.first:
             if also:
                 also(folder)
@@ -93,24 +96,43 @@ def load_parts(
 ) -> None:
     """Read a checkpoint that is in parts, or put a whole one into a model that is in parts.
 
-    `state` is a whole checkpoint's state.pt. Raises RuntimeError for a checkpoint of another model.
+    `state` is a whole checkpoint's state.pt. Raises RuntimeError for a checkpoint that is damaged or of another model.
     """
     if not (folder / SHARDS).is_dir():
         set_model_state_dict(model, _whole_file(folder), options=StateDictOptions(full_state_dict=True))
         if optimizer:
             optimizer.load_state_dict(_divided(optimizer, state["optimizer"]))
         return
+    _check_parts(folder / SHARDS)
     weights, moments = get_state_dict(model, optimizer) if optimizer else (get_model_state_dict(model), {})
     wanted = {"model": weights, "optimizer": moments} if optimizer else {"model": weights}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process alone reads all parts
         try:
             dcp.load(wanted, checkpoint_id=folder / SHARDS)
-        except dcp.CheckpointException as error:  # not an Exception to Python
-            raise RuntimeError(str(next(iter(error.failures.values()))[0])) from None
+        except dcp.CheckpointException as error:
+            raise RuntimeError(_first_failure(error)) from None
     set_model_state_dict(model, weights)
     if optimizer:
         set_optimizer_state_dict(model, optimizer, moments)
+
+
+def _first_failure(error: dcp.CheckpointException) -> str:
+    """What went wrong in one of the processes. To Python the error of all together is no Exception."""
+    first = next(iter(error.failures.values()))[0]
+    return str(first) or type(first).__name__
+
+
+def _check_parts(folder: Path) -> None:
+    """Raise RuntimeError where a part is missing or the list of them can't be read: torch would print pages."""
+    try:
+        metadata = dcp.FileSystemReader(folder).read_metadata()
+        names = {info.relative_path for info in metadata.storage_data.values()}
+    except Exception as error:  # whatever unpickling runs into
+        raise RuntimeError(f"the list of its parts can't be read ({error})") from None
+    missing = sorted(name for name in names if not (folder / name).is_file())
+    if missing:
+        raise RuntimeError(f"its part {missing[0]} is missing")
 
 
 def _whole_file(folder: Path) -> dict[str, Tensor]:

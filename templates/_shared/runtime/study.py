@@ -5,17 +5,18 @@ tune.py says what is searched and how one trial is scored; everything else is he
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from runtime.extras import need
-from runtime.settings import UserError
+from runtime.settings import DivergedError, UserError
 
 C = TypeVar("C")
 # For each searched setting, "section.key" as in config.toml: two bounds, between which orders of magnitude are tried
@@ -44,15 +45,17 @@ class Search:
         self.first, self.seed = {key: first[key] for key in space}, seed
         described = json.dumps([identity, self.space], sort_keys=True, default=str)
         file.parent.mkdir(parents=True, exist_ok=True)
-        self.study = optuna.create_study(
-            storage=f"sqlite:///{file}",
-            study_name=hashlib.sha256(described.encode()).hexdigest()[:16],
-            direction="minimize",
-            load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=WARMUP),
-        )
-        for trial in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # it ran when the search was killed
+        self.file = file
+        with _usable(file):
+            self.study = optuna.create_study(
+                storage=f"sqlite:///{file}",
+                study_name=hashlib.sha256(described.encode()).hexdigest()[:16],
+                direction="minimize",
+                load_if_exists=True,
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=WARMUP),
+            )
+            for trial in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # it ran when the search was killed
 
     def run(self, score: Callable[[dict[str, Any], Report], float], trials: int, seconds: float = math.inf) -> None:
         """Run trials until there are `trials` of them, earlier ones included, or until the time is over.
@@ -69,20 +72,25 @@ class Search:
                 if not math.isfinite(loss) or trial.should_prune():
                     raise optuna.TrialPruned
 
-            loss = score({key: _suggest(trial, key, values) for key, values in self.space.items()}, report)
+            try:
+                loss = score({key: _suggest(trial, key, values) for key, values in self.space.items()}, report)
+            except DivergedError:
+                raise optuna.TrialPruned from None
             if not math.isfinite(loss):
                 raise optuna.TrialPruned
             return loss
 
         ended = time.monotonic() + seconds
-        while (done := len(self.finished())) < trials and time.monotonic() < ended:
-            # A sampler of its own for each trial: an interrupted search then finds what it would have found in one go.
-            self.study.sampler = optuna.samplers.TPESampler(seed=self.seed + done, n_startup_trials=STARTUP)
-            waiting = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
-            if not done and not waiting:
-                self.study.enqueue_trial(self.first)
-            self.study.optimize(objective, n_trials=1)
-            self._show(self.finished()[-1])
+        with _usable(self.file):
+            while (done := len(self.finished())) < trials and time.monotonic() < ended:
+                # A sampler of its own for each trial: an interrupted search then finds what it would have in one go.
+                seed = (self.seed + done) % 2**32
+                self.study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
+                waiting = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
+                if not done and not waiting:
+                    self.study.enqueue_trial(self.first)
+                self.study.optimize(objective, n_trials=1)
+                self._show(self.finished()[-1])
 
     def finished(self) -> list[Any]:
         """The trials that came to an end, by being complete or given up."""
@@ -111,50 +119,84 @@ class Search:
     def plot(self, png: Path, label: str) -> None:
         """Left: every trial and the best so far. Right: the loss against each searched setting."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullFormatter
 
-        trials, done = self.finished(), self.complete()
-        figure = Figure(figsize=(5 + 2.4 * len(self.space), 4), layout="constrained")
-        axes = figure.subplots(1, 1 + len(self.space), sharey=True, width_ratios=[2] + [1] * len(self.space))
-        losses = [trial.value if trial in done else math.inf for trial in trials]
-        numbers = range(1, len(trials) + 1)
-        axes[0].scatter(numbers, losses, s=18, color=_BLUE, label="complete")
-        ended = [(n, t.intermediate_values[max(t.intermediate_values)]) for n, t in _given_up(trials)]
-        if ended:
-            axes[0].scatter(*zip(*ended, strict=True), marker="x", s=18, color=_GREY, label="given up")
-        best_so_far = [min(losses[:number]) for number in numbers]
-        axes[0].plot(numbers, best_so_far, color="black", drawstyle="steps-post", label="best so far")
-        axes[0].set(xlabel="trial", ylabel=label, title=f"{len(trials)} trials")
-        axes[0].xaxis.get_major_locator().set_params(integer=True)
-        axes[0].legend(fontsize="small")
-        values = [loss for loss in losses if loss < math.inf]
-        if max(values) > 4 * min(values):
-            axes[0].set_yscale("log")
-        for axis, (key, allowed) in zip(axes[1:], self.space.items(), strict=True):
-            self._plot_setting(axis, key, allowed, done)
+        losses, given_up = {t.number: t.value for t in self.complete()}, _given_up(self.finished())
+        rows, columns = (1, len(self.space)) if len(self.space) < 4 else (2, math.ceil(len(self.space) / 2))
+        figure = Figure(figsize=(4.5 + 2.2 * columns, 2.8 + 1.8 * rows), layout="constrained")
+        grid = figure.add_gridspec(rows, columns + 2)
+        left = figure.add_subplot(grid[:, :2])
+        self._plot_trials(left, losses, given_up)
+        left.set(ylabel=label)
+        values = [*losses.values(), *given_up.values()]
+        if max(values) > 4 * min(values) > 0:
+            left.set_yscale("log")
+            left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            left.yaxis.set_major_formatter("{x:g}")
+            left.yaxis.set_minor_formatter(NullFormatter())
+        for at, (key, allowed) in enumerate(self.space.items()):
+            axis = figure.add_subplot(grid[at // columns, 2 + at % columns], sharey=left)
+            axis.tick_params(labelleft=False)
+            self._plot_setting(axis, key, allowed, losses, given_up)
         figure.savefig(png, dpi=120)
 
-    def _plot_setting(self, axis: Any, key: str, allowed: Any, done: list[Any]) -> None:
+    def _plot_trials(self, axis: Any, losses: Mapping[int, float], given_up: Mapping[int, float]) -> None:
+        numbers = {trial.number: at for at, trial in enumerate(self.finished(), 1)}
+        axis.scatter([numbers[n] for n in losses], list(losses.values()), s=18, color=_BLUE, label="complete")
+        if given_up:
+            places = [numbers[n] for n in given_up]
+            axis.scatter(places, list(given_up.values()), marker="x", s=18, color=_GREY, label="given up")
+        reached = [losses.get(number, math.inf) for number in numbers]
+        best_so_far = [min(reached[:count]) for count in range(1, len(reached) + 1)]
+        axis.plot(range(1, len(reached) + 1), best_so_far, color="black", drawstyle="steps-post", label="best so far")
+        axis.set(xlabel="trial", title=f"{len(numbers)} trials")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend(fontsize="small")
+
+    def _plot_setting(
+        self, axis: Any, key: str, allowed: Any, losses: Mapping[int, float], given_up: Mapping[int, float]
+    ) -> None:
+        tried = {trial.number: trial.params[key] for trial in self.finished()}
         best = self.study.best_trial.params[key]
         if isinstance(allowed, tuple):
-            places = [trial.params[key] for trial in done]
             at, ticks, names = best, [allowed[0], math.sqrt(allowed[0] * allowed[1]), allowed[1]], []
             axis.set_xscale("log")
         else:
-            places = [allowed.index(trial.params[key]) for trial in done]
+            tried = {number: allowed.index(value) for number, value in tried.items()}
             at, ticks, names = allowed.index(best), list(range(len(allowed))), allowed
             axis.set_xlim(-0.5, len(allowed) - 0.5)
-        axis.scatter(places, [trial.value for trial in done], s=18, color=_BLUE)
+        axis.scatter([tried[n] for n in given_up], list(given_up.values()), marker="x", s=18, color=_GREY)
+        axis.scatter([tried[n] for n in losses], list(losses.values()), s=18, color=_BLUE)
         axis.axvline(at, color="black", linewidth=1)
         axis.set_xticks(ticks, [_short(value) for value in names or ticks])
-        axis.minorticks_off()
+        axis.xaxis.minorticks_off()
         axis.set(xlabel=key)
 
 
 _BLUE, _GREY = "#4878a8", "#999999"
 
 
-def _given_up(trials: list[Any]) -> list[tuple[int, Any]]:
-    return [(n, t) for n, t in enumerate(trials, 1) if t.state.name != "COMPLETE" and t.intermediate_values]
+@contextlib.contextmanager
+def _usable(file: Path) -> Iterator[None]:
+    """What the database of trials complains of, as one line."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = error.__cause__ or error
+        reason = str(getattr(cause, "orig", cause)).splitlines()[0]
+        raise UserError(
+            f"{file} can't be used: {reason}. Is the disk full or the folder read-only? Where the file itself is "
+            "damaged, delete it; the search then begins anew"
+        ) from None
+
+
+def _given_up(trials: list[Any]) -> dict[int, float]:
+    """The last loss of each trial that was given up, by its number."""
+    ended = [trial for trial in trials if trial.state.name != "COMPLETE" and trial.intermediate_values]
+    return {trial.number: trial.intermediate_values[max(trial.intermediate_values)] for trial in ended}
 
 
 def _including(values: Any, own: Any) -> Any:

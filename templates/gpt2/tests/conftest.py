@@ -12,7 +12,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read by the libraries when they are import
 
 import pytest
 import torch
+from torch import Tensor
 
+import train
 from config import (
     Config,
     DataConfig,
@@ -28,9 +30,11 @@ from decoding import Engine
 from engine_hf import HfEngine, hf_text
 from engine_torch import TorchEngine
 from engines import Writer
-from folders import Shape
-from models import new_model, save_pretrained, train_tokenizer
+from folders import RUNS, Shape
+from models import load_pretrained, new_model, save_pretrained, train_tokenizer
 from runtime.core import Device
+from runtime.distributed import ALONE, Ranks
+from trainer import Run
 
 TEXT = "\n\n".join(
     f"The {animal} number {number} went to the {place} and came back with {number + 1} stones."
@@ -125,55 +129,87 @@ def folder(model: Any, tokenizer: Any, tmp_path: Path) -> Path:
     return tmp_path / "made"
 
 
+OPTIONS = GenerateConfig(
+    engine="auto",
+    max_new_tokens=12,
+    do_sample=True,
+    temperature=1.0,
+    top_k=0,
+    top_p=1.0,
+    repetition_penalty=1.0,
+    num=1,
+    batch_size=8,
+)
+SMALL = Config(
+    model=ModelConfig(name="openai-community/gpt2", revision=""),
+    scratch=SHAPE,
+    finetune=FinetuneConfig(method="full", steps=10, learning_rate=0.001),
+    lora=LoraConfig(rank=4, alpha=8.0, targets="all", learning_rate=0.01),
+    data=DataConfig(path="text.txt", validation_share=0.1),
+    train=TrainConfig(
+        context=32,
+        batch_size=8,
+        grad_accumulation=1,
+        dropout=0.1,
+        warmup_share=0.1,
+        weight_decay=0.1,
+        clip=1.0,
+        evaluations=2,
+        patience=0,
+        seed=1,
+    ),
+    generate=OPTIONS,
+    machine=MachineConfig(
+        device="cpu",
+        precision="fp32",
+        tf32=False,
+        compile=False,
+        checkpointing=False,
+        threads=1,
+        probe=False,
+        strategy="none",
+    ),
+)
+
+
 @pytest.fixture(scope="session")
 def options() -> GenerateConfig:
-    return GenerateConfig(
-        engine="auto",
-        max_new_tokens=12,
-        do_sample=True,
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        repetition_penalty=1.0,
-        num=1,
-        batch_size=8,
-    )
+    return OPTIONS
 
 
 @pytest.fixture(scope="session")
-def config(options: GenerateConfig, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    file = tmp_path_factory.mktemp("data") / "text.txt"
-    file.write_text(TEXT, encoding="utf-8")
-    return Config(
-        model=ModelConfig(name="openai-community/gpt2", revision=""),
-        scratch=SHAPE,
-        finetune=FinetuneConfig(method="full", steps=10, learning_rate=0.001),
-        lora=LoraConfig(rank=4, alpha=8.0, targets="all", learning_rate=0.01),
-        data=DataConfig(path=str(file), validation_share=0.1),
-        train=TrainConfig(
-            context=32,
-            batch_size=8,
-            grad_accumulation=1,
-            dropout=0.1,
-            warmup_share=0.1,
-            weight_decay=0.1,
-            clip=1.0,
-            evaluations=2,
-            patience=0,
-            seed=1,
-        ),
-        generate=options,
-        machine=MachineConfig(
-            device="cpu",
-            precision="fp32",
-            tf32=False,
-            compile=False,
-            checkpointing=False,
-            threads=1,
-            probe=False,
-            strategy="none",
-        ),
-    )
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder)
+    return dataclasses.replace(SMALL, data=dataclasses.replace(SMALL.data, path=str(folder / "text.txt")))
+
+
+# What the tests ask for that are the same in every project of this kind: test_resume.py and test_distributed.py.
+KEPT = "model"  # the folder in a run's that holds the best model
+
+
+def write_data(folder: Path) -> None:
+    (folder / "text.txt").write_text(TEXT, encoding="utf-8")
+
+
+def small_run(
+    name: str, *, steps: int, every: int, dropout: float = 0.0, resume: bool = False, ranks: Ranks = ALONE
+) -> Run:
+    """A run in runs/NAME on this folder's data, judged `every` so many steps, that begins or goes on."""
+    changed = {"batch_size": 4, "grad_accumulation": 2, "dropout": dropout, "evaluations": steps // every}
+    scratch = dataclasses.replace(SHAPE, steps=steps)
+    config = dataclasses.replace(SMALL, scratch=scratch, train=dataclasses.replace(SMALL.train, **changed))
+    return train.resume(config, name, ranks) if resume else Run(config, scratch, RUNS / name, ranks=ranks)
+
+
+def passes(run: Run) -> float:
+    """How often a run has seen all of its text."""
+    return run.step * run.blocks.size / run.blocks.per_round
+
+
+def says(folder: Path) -> Tensor:
+    """What the model in a folder makes of some input."""
+    return load_pretrained(str(folder))[0](torch.arange(20).view(2, 10)).logits
 
 
 @pytest.fixture

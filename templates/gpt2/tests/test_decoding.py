@@ -126,12 +126,17 @@ def test_the_penalty_changes_scores_as_in_transformers() -> None:
     assert (scores == kept).all()
 
 
-def test_tokens_are_drawn_as_often_as_their_chances_say(options: GenerateConfig) -> None:
-    chances = np.array([0.5, 0.2, 0.2, 0.07, 0.03])
+@pytest.mark.parametrize(
+    ("top_p", "expected"), [(1.0, [0.5, 0.2, 0.2, 0.07, 0.03]), (0.8, [5 / 9, 2 / 9, 2 / 9]), (0.6, [5 / 7, 2 / 7])]
+)
+def test_tokens_are_drawn_as_often_as_their_chances_say(
+    options: GenerateConfig, top_p: float, expected: list[float]
+) -> None:
+    chances, options = np.array([0.5, 0.2, 0.2, 0.07, 0.03]), dataclasses.replace(options, top_p=top_p)
     scores = np.log(chances).astype(np.float32)
     generator = np.random.default_rng(3)
     drawn = [choose_token(scores, [], options, generator) for _ in range(5000)]
-    np.testing.assert_allclose(np.bincount(drawn) / 5000, chances, atol=0.02)
+    np.testing.assert_allclose(np.bincount(drawn) / 5000, expected, atol=0.02)
 
 
 def test_scores_that_are_not_numbers_are_told(options: GenerateConfig) -> None:

@@ -7,20 +7,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 import folders
 from config import Config
+from convert import write_copy
 from engine_hf import HfEngine
 from engine_torch import TorchEngine
-from engines import hf_writer, open_writer, writer_from
-from folders import find_folder, read_shape, read_text
-from models import load_pretrained
+from engines import exact_writer, find_device, hf_writer, open_copy, open_writer, writer_from
+from folders import RUNS, find_folder, read_shape, read_text
+from models import load_pretrained, save_pretrained
+from runtime.checkpoints import save_checkpoint
+from runtime.findings import FILE, WIDTHS, Findings, keep
 from runtime.settings import UserError
 
 PROJECT = Path(folders.__file__).parent
@@ -54,6 +59,8 @@ def test_a_gpt2_is_computed_by_this_project_and_another_kind_by_transformers(
     assert own.text.encode(text) == other.text.encode(text) == tokenizer.encode(text)
     assert own.text.decode(own.text.encode(text)) == other.text.decode(other.text.encode(text)) == text
     assert own.text.ends == other.text.ends == {tokenizer.eos_token_id}
+    ended = [tokenizer.eos_token_id, *own.text.encode(text), tokenizer.eos_token_id]
+    assert own.text.decode(ended) == other.text.decode(ended) == text
     assert own.text.begin == other.text.begin == tokenizer.eos_token_id
     assert own.text.size == other.text.size == len(tokenizer)
 
@@ -73,6 +80,64 @@ def test_weights_as_openai_published_them_are_read_too(folder: Path, config: Con
     bare = {name.removeprefix("transformer."): weight for name, weight in weights.items() if name != "lm_head.weight"}
     bare["h.0.attn.bias"] = np.tril(np.ones((1, 1, 64, 64), np.float32))
     save_file(bare, folder / "model.safetensors", metadata={"format": "pt"})
+    assert (writer_from(folder, config).engine.score_all([3, 1, 4]) == expected).all()
+
+
+@pytest.mark.parametrize("kind", ["torch", "int8", "onnx"])
+def test_a_head_that_is_not_the_embedding_is_used(
+    kind: str, model: Any, tokenizer: Any, config: Config, tmp_path: Path
+) -> None:
+    if kind == "onnx":
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    model.config.tie_word_embeddings = False
+    model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
+    save_pretrained(tmp_path / "apart", model, tokenizer)
+    expected = HfEngine(model, find_device(config.machine, 32)).score_all([3, 1, 4])
+    own = writer_from(tmp_path / "apart", config, "torch")
+    if kind != "torch":
+        (tmp_path / "copy").mkdir()
+        write_copy(kind, tmp_path / "copy", own)
+    place = tmp_path / "copy"
+    engine = own.engine if kind == "torch" else open_copy(kind, place, tmp_path / "apart", own.text, config.machine)
+    np.testing.assert_allclose(engine.score_all([3, 1, 4]), expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_writing_goes_by_what_was_measured_and_an_exact_writer_does_not(
+    folder: Path, config: Config, change: Callable[..., Config]
+) -> None:
+    figures = {
+        f"step {name} core {width}": speed for width in WIDTHS for name, speed in (("fp32", 10.0), ("bf16", 30.0))
+    }
+    keep(Findings(figures, ""), RUNS / FILE)
+    measured = change(config, "machine", probe=True)
+    writer = writer_from(folder, measured)
+    assert "in bf16" in writer.about
+    assert writer.engine.tokens.dtype == torch.bfloat16
+    assert exact_writer(folder, measured).engine.tokens.dtype == torch.float32
+
+
+def test_of_several_small_models_the_newest_answers(folder: Path) -> None:
+    for time, name in enumerate(["scratch-2", "scratch", "scratch-3"], 1):
+        shutil.copytree(folder, RUNS / name / "model")
+        os.utime(RUNS / name / "model" / "config.json", (time, time))
+    os.utime(RUNS / "scratch-2" / "model" / "config.json", (9, 9))
+    assert folders.newest_made() == RUNS / "scratch-2" / "model"
+
+
+def test_a_models_own_tokens_end_its_texts(folder: Path) -> None:
+    rewrite(folder / "generation_config.json", eos_token_id=[5, 9])
+    assert read_text(folder).ends == {5, 9}
+    assert load_pretrained(str(folder))[0].generation_config.eos_token_id == [5, 9]
+
+
+def test_a_training_checkpoint_is_read_too(folder: Path, model: Any, config: Config) -> None:
+    """Of the embedding and the head, which are the same, it holds one, under either's name."""
+    expected = writer_from(folder, config).engine.score_all([3, 1, 4])
+    (folder / "model.safetensors").unlink()
+    save_checkpoint(folder.with_name("last"), model=model, step=1, extra={})
+    (folder.with_name("last") / "model.safetensors").rename(folder / "model.safetensors")
+    assert "transformer.wte.weight" not in load_file(folder / "model.safetensors")
     assert (writer_from(folder, config).engine.score_all([3, 1, 4]) == expected).all()
 
 

@@ -118,9 +118,11 @@ def test_num_texts_for_each_prompt(write: Write) -> None:
     assert len({text for three in texts for text in three}) == 3 * len(PROMPTS)
 
 
-def test_an_empty_prompt_begins_freely(write: Write) -> None:
+def test_an_empty_prompt_begins_freely(write: Write, writer: Writer) -> None:
     [[text]] = write([""])
     assert text
+    begins = dataclasses.replace(writer, text=dataclasses.replace(writer.text, begin=7))
+    assert generate.prompt_rows(begins, ["", "The cat"]) == [[7], writer.text.encode("The cat")]
 
 
 def test_a_prompt_that_fills_the_model_is_refused(write: Write) -> None:
@@ -166,7 +168,7 @@ def test_the_script_prints_the_text_alone_and_tells_the_seed(run: Script, capsys
 
 
 def test_prompts_from_a_file_keep_their_order(run: Script, capsys: Output, tmp_path: Path) -> None:
-    (tmp_path / "prompts.txt").write_text("\n".join([*PROMPTS, ""]), encoding="utf-8")
+    (tmp_path / "prompts.txt").write_text("\n".join([*PROMPTS, ""]), encoding="utf-8-sig")
     run("--prompts", str(tmp_path / "prompts.txt"), "--greedy", "--max-new-tokens", "1")
     lines = capsys.readouterr().out.split("--- ")[1:]
     assert [line.split("\n")[0] for line in lines] == [f"{number} of 5" for number in range(1, 6)]
@@ -200,11 +202,14 @@ def test_a_terminal_sees_the_same_text_word_by_word(
         (["x", "--temperature", "0"], "temperature must be above 0"),
         (["x", "--greedy", "--top-k", "5"], "top_k would change nothing"),
         (["x", "--greedy", "--num", "2"], "greedy writes the same text"),
+        (["x", "--seed", "-1"], "--seed must be at least 0"),
+        (["--prompts", "latin-1.txt"], r"latin-1.txt is not UTF-8 text \(byte 1\)"),
         (["x", "--model", "nowhere/at/all"], "no model folder nowhere/at/all"),
         (["x", "--model", "openai-community/gpt2"], "HF_HUB_OFFLINE"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(run: Script, arguments: list[str], complaint: str) -> None:
+    Path("latin-1.txt").write_bytes("hé".encode("latin-1"))
     with pytest.raises(UserError, match=complaint):
         run(*arguments)
 

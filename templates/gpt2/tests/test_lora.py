@@ -63,6 +63,8 @@ def test_adapters_are_where_the_settings_put_them(
 ) -> None:
     run = begin(change(lora, "lora", targets=targets))
     assert len([name for name, _ in run.learned.named_parameters() if "/lora_A/" in name]) == layers
+    scalings = [module.scaling["default"] for module in run.model.modules() if hasattr(module, "lora_A")]
+    assert scalings == [lora.lora.alpha / lora.lora.rank] * layers
 
 
 def test_the_merged_folder_is_the_model_with_its_adapters(begin: Begin, lora: Config, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import constants
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from config import ScratchConfig
 from folders import END
@@ -27,6 +28,13 @@ def test_the_tokenizer_gives_every_text_back(tokenizer: Any, shape: ScratchConfi
     assert len(tokenizer) == shape.vocab_size
 
 
+def test_shorter_texts_are_filled_up_on_the_left(tokenizer: Any) -> None:
+    """The model goes on after the last position, so that must be text."""
+    masks = tokenizer(["The old dog", "The"], padding=True)["attention_mask"]
+    assert 0 in masks[1]
+    assert masks[1] == sorted(masks[1])
+
+
 def test_a_saved_folder_is_loaded_as_it_was(folder: Path, model: Any, tokenizer: Any) -> None:
     loaded, its_tokenizer = load_pretrained(str(folder))
     tokens = torch.tensor([tokenizer.encode("The old dog")])
@@ -34,6 +42,21 @@ def test_a_saved_folder_is_loaded_as_it_was(folder: Path, model: Any, tokenizer:
     torch.testing.assert_close(loaded(tokens).logits.double(), model(tokens).logits, rtol=1e-3, atol=1e-3)
     assert its_tokenizer.padding_side == "left"
     assert its_tokenizer.pad_token is not None
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "gelu_fast"])
+def test_gpt2s_gelu_is_computed_in_one_step_and_is_the_same(tmp_path: Path, tokenizer: Any, activation: str) -> None:
+    sizes = {"vocab_size": len(tokenizer), "n_positions": 32, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    theirs = GPT2LMHeadModel(GPT2Config(**sizes, activation_function=activation, initializer_range=0.5)).eval()
+    save_pretrained(tmp_path / "model", theirs, tokenizer)
+    loaded, _ = load_pretrained(str(tmp_path / "model"))
+    tokens = torch.tensor([tokenizer.encode("The old dog")])
+    torch.testing.assert_close(loaded(tokens).logits, theirs(tokens).logits, rtol=1e-4, atol=1e-4)
+    steps = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda kept: steps.append(kept.shape), lambda kept: kept):
+        loaded.transformer.h[0].mlp.act(torch.randn(3, 128, requires_grad=True))
+    assert len(steps) == 1, "only what went in is kept"
+    assert loaded.config.activation_function == activation, "other programs are told what the model was made with"
 
 
 def test_vocab_json_and_merges_txt_are_a_tokenizer(folder: Path, tokenizer: Any) -> None:
@@ -81,6 +104,12 @@ def test_a_broken_folder_is_a_clear_error(folder: Path, tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(UserError, match="made can't be loaded"):
         load_pretrained(str(folder))
+
+
+def test_the_folder_of_a_run_is_not_its_model(folder: Path) -> None:
+    folder.rename(folder.with_name("model"))
+    with pytest.raises(UserError, match=r"is the folder of a run; its model is .*model"):
+        load_pretrained(str(folder.parent))
 
 
 def test_missing_weights_are_noticed(folder: Path) -> None:

@@ -137,6 +137,28 @@ def test_when_too_many_wait_the_next_is_sent_away(
         assert desk.write("x", short, 1)
 
 
+def test_one_request_at_a_time_has_the_model(monkeypatch: pytest.MonkeyPatch, config: Config, writer: Writer) -> None:
+    second, inside, together = threading.Event(), [], []
+
+    def write(*_: Any) -> list[list[str]]:
+        inside.append(1)
+        together.append(len(inside))
+        if len(inside) == 2:
+            second.set()
+        second.wait(0.5)  # a second one, let in, would come by then
+        inside.pop()
+        return [["text"]]
+
+    monkeypatch.setattr(serve, "continue_prompts", write)
+    desk = serve.Desk(writer)
+    threads = [threading.Thread(target=desk.write, args=["x", config.generate, 1]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == [1, 1]
+
+
 def test_requests_at_the_same_time_get_their_own_texts(ask: Ask) -> None:
     prompts = ["The cat", "The heron number 11", "came back"]
     alone = {prompt: ask(prompt=prompt, seed=2)[1]["texts"] for prompt in prompts}

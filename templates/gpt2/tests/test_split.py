@@ -41,6 +41,12 @@ def test_of_a_few_documents_each_one_gives_its_end() -> None:
     assert parts.how == "the last 10 % of each document held out"
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_document_that_is_far_too_short_does_not_judge_alone(seed: int) -> None:
+    documents = [story(1, words=2000), "Read me first.", story(2, words=2000)]
+    assert hold_out(documents, 0.1, seed).how == "the last 10 % of each document held out"
+
+
 def test_a_document_that_is_there_twice_is_on_one_side_only() -> None:
     documents = [story(number) for number in range(20)] * 2
     parts = hold_out([*documents, documents[0] + "\n"], 0.1, seed=1)
@@ -70,6 +76,12 @@ def test_passages_are_found_in_every_script(text: str) -> None:
 
 def test_text_without_a_space_can_be_split_too() -> None:
     assert split_tail("x" * 90 + "y" * 10, 0.1) == ("x" * 90, "y" * 10)
+
+
+@pytest.mark.parametrize("text", ["Hi.", "x", "안녕"])
+def test_of_a_few_letters_nothing_can_be_held_out(text: str) -> None:
+    parts = hold_out([text], 0.05, seed=1)
+    assert (parts.training, parts.held_out, parts.notes) == ([text], [], [])
 
 
 def test_a_paragraph_without_end_does_not_take_the_whole_text() -> None:

@@ -14,7 +14,14 @@ from config import Config, read_config
 from engines import open_writer, writer_from
 from folders import RUNS
 from generate import continue_prompts
-from learning import Judgement, language_loss, learning_rate_at, make_optimizer, validation_loss
+from learning import (
+    Judgement,
+    in_words,
+    language_loss,
+    learning_rate_at,
+    make_optimizer,
+    validation_loss,
+)
 from models import load_pretrained
 from runtime.findings import FILE, WIDTHS, Findings, keep
 from runtime.settings import UserError
@@ -102,7 +109,16 @@ def test_what_this_machine_measured_is_trained_with(begin: Begin, config: Config
     keep(Findings(figures, ""), RUNS / FILE)
     run = begin(settings=change(config, "machine", probe=True))
     assert run.dev.precision == "bf16"
-    assert "bf16 measured 3 x fp32 here" in train.describe(run)
+    said = train.describe(run)
+    assert "bf16 measured 3 x fp32 here" in said
+    kinds: list[torch.dtype] = []
+    run.model.transformer.h[0].mlp.c_fc.register_forward_hook(lambda *made: kinds.append(made[-1].dtype))
+    run.update(run.blocks.batch(0))
+    validation_loss(run.model, run.validation[:1], run.dev, 4)
+    assert kinds == [torch.bfloat16] * 2
+    assert {weight.dtype for weight in run.model.parameters()} == {torch.float32}
+    times = run.recipe.steps * run.blocks.size * run.blocks.length / len(run.blocks.tokens)
+    assert f"all of the text {times:.3g} times" in said
     assert begin().dev.precision == "fp32"
 
 
@@ -138,6 +154,52 @@ def test_a_batch_in_parts_gives_the_same_update(begin: Begin, config: Config, ch
     for number in range(3):
         batch = whole.blocks.batch(number)
         assert whole.update(batch).item() == pytest.approx(parts.update(batch).item(), rel=1e-4)
+
+
+def test_the_settings_reach_the_batches(begin: Begin, config: Config, change: Change, folder: Path) -> None:
+    run = begin("one", change(config, "train", batch_size=4, grad_accumulation=3, context=16))
+    assert (run.blocks.batch(0).shape, run.micro_batch) == ((12, 16), 4)
+    assert run.model.config.n_positions == 16
+    other = begin("two", change(config, "train", batch_size=4, grad_accumulation=3, context=16, seed=2))
+    assert not torch.equal(run.blocks.batch(0), other.blocks.batch(0))
+    assert train.begin(change(config, "train", context=500), str(folder), None).blocks.length == 64  # its positions
+
+
+def test_every_update_has_the_learning_rate_of_its_step(folder: Path, config: Config, change: Change) -> None:
+    run = train.begin(change(config, "train", warmup_share=0.5), str(folder), None)
+    rates = []
+    for number in range(4):
+        rates.append([group["lr"] for group in run.optimizer.param_groups])
+        run.update(run.blocks.batch(number))
+    expected = [config.finetune.learning_rate * learning_rate_at(step, config.finetune.steps, 0.5) for step in range(4)]
+    assert rates == [[pytest.approx(rate)] * 2 for rate in expected]
+    assert [group["weight_decay"] for group in run.optimizer.param_groups] == [config.train.weight_decay, 0.0]
+
+
+def test_longer_gradients_are_cut_before_the_step(begin: Begin, config: Config, change: Change) -> None:
+    run = begin(settings=change(config, "train", clip=0.01))
+    lengths = []
+
+    def measure(*_: Any) -> None:
+        lengths.append(torch.nn.utils.get_total_norm([weight.grad for weight in run.model.parameters()]).item())
+
+    run.optimizer.register_step_pre_hook(measure)
+    run.update(run.blocks.batch(0))
+    assert lengths == [pytest.approx(0.01, rel=1e-3)]
+
+
+def test_every_held_out_block_counts_alike(model: Any, dev: Any) -> None:
+    blocks = torch.randint(300, (5, 10))
+    alone = [language_loss(model, block[None]).item() for block in blocks]
+    assert validation_loss(model, blocks, dev, 2) == pytest.approx(sum(alone) / 5)
+
+
+def test_the_time_that_is_given_ends_a_run_with_a_model(begin: Begin) -> None:
+    run = begin()
+    assert not run.train(never, seconds=0.0)
+    assert run.step == 1
+    assert load_pretrained(str(run.folder / "model"))
+    assert train.resume(run.config, "run").step == 1
 
 
 def test_the_best_model_is_kept_not_the_last(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +242,23 @@ def test_fine_tuning_is_judged_before_it_begins(folder: Path, config: Config, ch
     assert f"before fine-tuning {run.judged.before:.4f} ({math.exp(run.judged.before):,.1f})" in run.judged.outcome()
     assert run.best < run.judged.before
     assert run.judged.step > 0
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_costs_no_checkpoint(begin: Begin) -> None:
+    run = begin()
+    run.train(lambda: run.step == 4)
+    saved = {file.name: file.read_bytes() for file in (run.folder / "last").iterdir()}
+    with torch.no_grad():
+        next(run.model.parameters())[0, 0] = math.nan
+    with pytest.raises(UserError, match=r"by step \d+ the loss is not a number .* Lower scratch\.learning_rate"):
+        run.train(lambda: False)
+    assert {file.name: file.read_bytes() for file in (run.folder / "last").iterdir()} == saved
+    assert "NaN" not in run.metrics.path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("loss", "said"), [(2.0, "7.4"), (14.0, "1.2e+06"), (900.0, "1.0e+304")])
+def test_a_perplexity_is_said_however_large(loss: float, said: str) -> None:
+    assert in_words(loss) == said
 
 
 def test_no_progress_is_said() -> None:
@@ -255,6 +334,7 @@ def test_the_learning_rate_rises_then_falls() -> None:
     assert shares.index(max(shares)) in (9, 10)
     assert max(shares) == 1.0
     assert 0 < shares[0] <= 0.1
+    assert shares[55] == pytest.approx(0.5)  # half-way between warm-up and end
     assert shares[-1] < 0.01
 
 
@@ -299,9 +379,74 @@ def test_a_text_that_is_too_short_is_refused(begin: Begin, with_text: Callable[[
         begin(settings=with_text("Hello."))
 
 
-def test_resume_without_a_run_is_refused(config: Config) -> None:
+def test_changed_settings_of_the_optimizer_count_when_going_on(begin: Begin, config: Config, change: Change) -> None:
+    begin().train(lambda: True)
+    settings = change(change(config, "scratch", learning_rate=0.001), "train", weight_decay=0.3)
+    resumed = train.resume(settings, None)
+    for step in (1, 2):
+        rate = pytest.approx(0.001 * learning_rate_at(step, config.scratch.steps, config.train.warmup_share))
+        assert [(group["lr"], group["weight_decay"]) for group in resumed.optimizer.param_groups] == [
+            (rate, 0.3),
+            (rate, 0.0),
+        ]
+        resumed.update(resumed.blocks.batch(step))
+
+
+def test_a_checkpoint_of_another_program_is_refused(begin: Begin, config: Config) -> None:
+    run = begin()
+    run.save()
+    file = run.folder / "last" / "checkpoint.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"judged"', '"other"'), encoding="utf-8")
+    with pytest.raises(UserError, match="of another program"):
+        train.resume(config, None)
+
+
+def test_resume_without_a_run_is_refused(config: Config, begin: Begin) -> None:
     with pytest.raises(UserError, match="nothing to go on with"):
         train.resume(config, None)
+    begin("there [1]").save()
+    for name in ("*", "elsewhere", "/elsewhere"):
+        with pytest.raises(UserError, match="nothing to go on with"):
+            train.resume(config, name)
+    assert train.resume(config, "there [1]").folder == RUNS / "there [1]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--max-seconds", "nan"], "--max-seconds must be above 0"),
+        (["--resume", "--model", "scratch"], "leave --model out"),
+        (["--resume", "--lora"], "leave --lora out"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], complaint: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train.py", *arguments])
+    with pytest.raises(UserError, match=complaint):
+        train.parse_arguments()
+
+
+def test_settings_that_do_not_go_together_are_refused(change: Change, config: Config) -> None:
+    with pytest.raises(ValueError, match="name is empty"):
+        change(config, "model", name="")
+    with pytest.raises(ValueError, match="must be a multiple of n_head"):
+        change(config, "scratch", n_head=3)
+
+
+def test_the_revision_is_that_of_the_settings(config: Config, change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def ask(*wanted: Any, **_: Any) -> None:
+        asked.append(wanted)
+        raise UserError("not here")
+
+    monkeypatch.setattr("models._load", ask)
+    monkeypatch.setattr("models.ask_hub", ask)
+    with pytest.raises(UserError, match="not here"):
+        train.begin(change(config, "model", name="some/model", revision="v2"), None, None)
+    assert asked == [("some/model", "v2")] * 2  # of the cache, then of the hub
 
 
 def test_config_toml_is_complete_and_right() -> None:

@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from config import Config, DataConfig, MachineConfig, ModelConfig, TrainConfig
-from runtime.core import seed_everything
+from data import BOS, EOS
+from evaluate import load_translator
+from runtime.core import choose_device, seed_everything
+from runtime.distributed import ALONE, Ranks
+from train import RUNS, Run
 
 SMALL = Config(
     data=DataConfig(
@@ -87,3 +92,33 @@ def make_config(tmp_path: Path) -> MakeConfig:
         return dataclasses.replace(SMALL, **sections)
 
     return make
+
+
+# What the tests ask for that are the same in every project of this kind: test_resume.py and test_distributed.py.
+KEPT = "best"  # the folder in a run's that holds the best model
+
+
+def write_data(folder: Path) -> None:
+    """Pairs of many lengths."""
+    words = [a * (1 + place % 5) + b for a in "abcdefgh" for place, b in enumerate("ijklmnop")]
+    (folder / "pairs.tsv").write_text("".join(f"{word}\t{word[::-1]}\n" for word in words), encoding="utf-8")
+
+
+def small_run(
+    name: str, *, steps: int, every: int, dropout: float = 0.0, resume: bool = False, ranks: Ranks = ALONE
+) -> Run:
+    """A run in runs/NAME on this folder's data, judged `every` so many steps, that begins or goes on."""
+    changed = {"steps": steps, "evaluate_every": every, "batch_size": 4, "grad_accumulation": 2}
+    model, train = dataclasses.replace(SMALL.model, dropout=dropout), dataclasses.replace(SMALL.train, **changed)
+    return Run(dataclasses.replace(SMALL, model=model, train=train), RUNS / name, resume=resume, ranks=ranks)
+
+
+def passes(run: Run) -> float:
+    """How often a run has seen all of its pairs."""
+    return run.step * run.config.train.batch_size * run.config.train.grad_accumulation / len(run.train_data)
+
+
+def says(folder: Path) -> Tensor:
+    """What the model in a folder makes of some input."""
+    model, _ = load_translator(folder, choose_device("cpu", "fp32"))
+    return model(torch.tensor([[5, 6, 7, EOS]]), torch.tensor([[BOS, 7, 6]]))

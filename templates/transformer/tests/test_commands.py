@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import pytest
 import evaluate
 import train
 import translate
+from config import read_config
+from evaluate import split_again
 from runtime.settings import main_guard
 
 PROJECT = Path(__file__).parent.parent
@@ -81,21 +84,34 @@ def call(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 def test_train_resume_translate_and_judge(folder: Path, call: Call) -> None:
-    code, said, _ = call(train, "--max-seconds", "0.01")
+    code, said, _ = call(train, "--max-seconds", "0.000001", "--steps", "25")
     assert code == 0
-    assert "go on with: python train.py --resume" in said
+    assert "step 1 of 25; go on with: python train.py --resume --steps 25" in said
+    told = re.search(r"of (\d+), (\d+) pairs each, \d+ at a time: every pair (\S+) times", said)
+    pairs = re.search(r"data: (\d+) pairs to learn from", said)
+    assert told
+    assert pairs
+    assert float(told[3]) == pytest.approx(int(told[1]) * int(told[2]) / int(pairs[1]), rel=0.01)
     code, said, _ = call(train, "--resume")
     assert code == 0
     assert "exact match" in said.split("held-out: ")[1]
     assert (folder / "runs" / "curves.png").stat().st_size > 1000
-    assert call(evaluate)[1].splitlines()[1] in said
+    judged = (folder / "runs" / "heldout.tsv").read_text(encoding="utf-8")
+    assert call(evaluate)[1].strip() in said
+    assert (folder / "runs" / "heldout.tsv").read_text(encoding="utf-8") == judged
+    held_out = split_again(read_config(folder / "config.toml")).heldout
+    assert [tuple(line.split("\t")[:2]) for line in judged.splitlines()[1:]] == held_out
 
     typed = run(folder, "translate.py", "ab", "cz")
     assert (typed.returncode, len(typed.stdout.splitlines())) == (0, 2), typed.stderr
     assert "never seen in training: z" in typed.stderr
     assert run(folder, "translate.py", typed="ab\n\ncz\n").stdout == typed.stdout
-    (folder / "list.txt").write_text("ab\ncz\n", encoding="utf-8")
+    (folder / "list.txt").write_bytes(b"\xef\xbb\xbfab\r\n\r\ncz")
     assert call(translate, "--file", "list.txt")[1] == typed.stdout
+    (folder / "list.txt").write_text("a\u2028b\x0b\n", encoding="utf-8")  # one line, whatever Unicode says
+    assert len(call(translate, "--file", "list.txt")[1].splitlines()) == 1
+    (folder / "list.txt").write_bytes("가".encode("cp949"))
+    assert call(translate, "--file", "list.txt")[2] == "error: list.txt is not UTF-8 text; save it as UTF-8\n"
 
 
 @pytest.mark.parametrize(
@@ -105,6 +121,7 @@ def test_train_resume_translate_and_judge(folder: Path, call: Call) -> None:
         (train, ["--resume"], "there is no checkpoint"),
         (train, ["--config", "nowhere.toml"], "nowhere.toml does not exist"),
         (train, ["--steps", "0"], "--steps must be at least 1"),
+        (train, ["--max-seconds", "nan"], "--max-seconds must be above 0"),
     ],
 )
 def test_a_mistake_is_one_line(call: Call, module: ModuleType, arguments: list[str], complaint: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from conftest import SMALL
 
-from corpus import JUDGED, read_pairs, split_pairs
+from corpus import JUDGED, load_corpus, read_pairs, split_pairs
 from runtime.settings import UserError
 from sample_data import sample_pairs
 
@@ -53,15 +54,18 @@ def test_a_few_bad_lines_are_left_out_and_counted(tmp_path: Path, bad: bytes, no
         (b"one\ttwo\nno tab here\n", "line 2: expected source<TAB>target; unusable are 1 of 2 lines"),
         ("한국어\tKorean\n".encode("cp949"), "line 1: expected UTF-8 text"),
         ("a\tb\n".encode("utf-16"), "UTF-16"),
-        (b"a\tb\n", "too few"),
+        ("a\tb\n".encode("utf-16-le"), "line 1: expected UTF-8 text"),
+        (GOOD + b"no tab\n" * 4, "line 301: expected source<TAB>target; unusable are 4 of 304 lines"),
+        (b"a\tb\n", r"mine\.tsv: too few .*: 1 pair with 1 different target; bring more, or raise"),
         (b"", "too few"),
+        (b"".join(b"same\t%d\n" % n for n in range(300)), r"mine\.tsv: too few different sources"),
     ],
 )
 def test_a_bad_file_is_explained(tmp_path: Path, content: bytes, complaint: str) -> None:
     path = tmp_path / "mine.tsv"
     path.write_bytes(content)
     with pytest.raises(UserError, match=complaint):
-        split_pairs(read_pairs(path).pairs, SMALL.data, seed=0)
+        split_pairs(read_pairs(path).pairs, dataclasses.replace(SMALL.data, file=str(path)), seed=0)
 
 
 def two_files(folder: Path, source: bytes, target: bytes) -> tuple[Path, Path]:
@@ -124,3 +128,12 @@ def test_a_split_repeats_by_seed_and_keeps_aside_what_is_needed() -> None:
     assert split == split_pairs(pairs, SMALL.data, seed=0)
     assert split.heldout != split_pairs(pairs, SMALL.data, seed=1).heldout
     assert len(split.heldout) == len(split.validation) == JUDGED
+    shares = dataclasses.replace(SMALL.data, validation_share=0.02, heldout_share=0.3)
+    split = split_pairs(pairs[:1000], shares, seed=0)
+    assert (len(split.heldout), len(split.validation)) == (300, 20)
+
+
+def test_the_settings_say_which_way_to_translate(tmp_path: Path) -> None:
+    (tmp_path / "mine.tsv").write_bytes(GOOD)
+    config = dataclasses.replace(SMALL.data, file=str(tmp_path / "mine.tsv"), reverse=True)
+    assert load_corpus(config, seed=0).pairs[0] == ("Satz 0", "sentence 0")

@@ -13,7 +13,7 @@ import torch
 from conftest import SMALL, MakeConfig
 
 from corpus import load_corpus
-from data import BOS, EOS, PAD, UNKNOWN, BucketSampler, Vocabulary, collate, encode_pairs, load_material
+from data import BOS, EOS, PAD, UNKNOWN, BucketSampler, Vocabulary, collate, encode_pairs, fitting, load_material
 from runtime.distributed import Ranks
 from runtime.settings import UserError
 from sample_data import date_forms, english_number, korean_number, number_forms, sample_pairs
@@ -47,6 +47,8 @@ def test_dates_are_written_as_people_write_them() -> None:
         "이천이십사년 유월 이십이일",
     ):
         assert expected in forms
+    assert "the 11th of October 2024" in date_forms(date(2024, 10, 11))
+    assert "이천이십사년 시월 십일일" in date_forms(date(2024, 10, 11))
 
 
 def test_one_way_of_writing_means_one_value() -> None:
@@ -75,6 +77,15 @@ def test_decomposed_hangul_and_capitals_mean_the_same() -> None:
     assert vocabulary.encode_source("\u1100\u1161  A ") == vocabulary.encode_source("가 a")
 
 
+def test_the_most_frequent_symbols_are_kept_as_the_model_will_meet_them() -> None:
+    pairs = [("AAAB", "Xy"), ("BC", "X"), ("D", "X")]
+    vocabulary = Vocabulary.build(pairs, dataclasses.replace(SMALL.data, vocabulary_size=7))
+    assert vocabulary.symbols[4:] == ["X", "a", "b"]
+    cased = Vocabulary.build(pairs, dataclasses.replace(SMALL.data, lowercase=False))
+    assert UNKNOWN not in cased.encode_source("AB")
+    assert UNKNOWN in cased.encode_source("a")
+
+
 def test_words_can_be_the_symbols() -> None:
     config = dataclasses.replace(SMALL.data, tokenizer="word")
     vocabulary = Vocabulary.build([("good morning", "좋은 아침")], config)
@@ -93,6 +104,7 @@ def test_each_epoch_holds_each_pair_once_and_resumes_anywhere(make_config: MakeC
     passes = [positions[at : at + count] for at in range(0, 36 * count, count)]
     assert all(sorted(one) == list(range(count)) for one in passes)
     assert passes[0] != passes[1]
+    assert stream[:9] != list(itertools.islice(BucketSampler(data, 12, seed=2), 9))
     assert list(itertools.islice(BucketSampler(data, 12, seed=1, start=count - 5), 9)) == stream[count - 5 :][:9]
 
 
@@ -113,18 +125,22 @@ def test_batches_hold_little_padding() -> None:
     sources = [
         collate([data[at] for at in batch])[0] for batch in itertools.islice(BucketSampler(data, 32, seed=0), 100)
     ]
+    lengths = [source.shape[1] for source in sources]
+    assert lengths[:50] != sorted(lengths[:50])  # alike in a batch, mixed from batch to batch
     filler = sum(int((source == PAD).sum()) for source in sources) / sum(source.numel() for source in sources)
     assert filler < 0.15
 
 
 def test_sentences_that_are_too_long_are_left_out() -> None:
     vocabulary = Vocabulary.build([("abcdef", "a")], SMALL.data)
-    assert len(encode_pairs([("abc", "a"), ("abcdef", "a")], vocabulary, max_length=4)) == 1
+    pairs = [("abc", "a"), ("abcdef", "a"), ("abcd", "a"), ("a", "abcd")]
+    assert len(encode_pairs(pairs, vocabulary, max_length=4)) == 1
+    assert fitting(pairs, vocabulary, max_length=4) == [pairs[0], pairs[3]]
     assert torch.equal(encode_pairs([("a", "a")], vocabulary, 4)[0][0], torch.tensor(vocabulary.encode_source("a")))
 
 
 def test_encoded_pairs_are_what_each_pair_is_alone(make_config: MakeConfig) -> None:
-    pairs = sample_pairs(seed=0, dates=50, numbers=50)
+    pairs = [*sample_pairs(seed=0, dates=50, numbers=50), ("Capitals", "Großbuchstaben")]
     vocabulary = Vocabulary.build(pairs, SMALL.data)
     data = encode_pairs(pairs, vocabulary, 100)
     assert len(data) == len(pairs)
@@ -156,6 +172,8 @@ def test_pieces_of_words_spell_everything_and_come_back_whole() -> None:
         "The old house sees the weather."
     )
     assert len(vocabulary.encode_target("The old house sees the weather.")) < 15
+    cut = Vocabulary.build([("house!", "12")] * 300, config).split  # as one piece each, "house?" and "13" were unknown
+    assert [len(cut("house!")), len(cut("12"))] == [2, 3]
     assert vocabulary.unknown("The Ω sees the cat.") == ["Ω"]
     again = Vocabulary(**json.loads(json.dumps(vocabulary.describe())))
     assert again.describe() == vocabulary.describe()
@@ -178,6 +196,9 @@ def test_the_material_says_what_was_left_out(make_config: MakeConfig, tmp_path: 
     material = load_material(config)
     assert any("1 line left out (a pair again)" in note for note in material.notes)
     assert any("1 training pair left out: longer" in note for note in material.notes)
+    for pairs, encoded in ((material.split.validation, material.validation), (material.split.train, material.train)):
+        wanted = [material.vocabulary.encode_target(target) for source, target in pairs if len(source) < 4]
+        assert [target.tolist() for _, target in encoded] == wanted
     with pytest.raises(UserError, match=r"every pair is longer than model\.max_length"):
         load_material(make_config(model={"max_length": 1}))
 

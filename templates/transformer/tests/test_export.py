@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -20,6 +21,7 @@ for module in ("onnx", "onnxscript", "onnxruntime"):
 
 import export  # noqa: E402
 
+CPU = choose_device("cpu", "fp32")
 WORDS = [f"{a}{b}" for a in "abcdefgh" for b in "abcdefgh"]
 Made = tuple[Translator, Vocabulary, Path]
 
@@ -41,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def test_onnx_translates_like_torch(made: Made) -> None:
     model, vocabulary, folder = made
     sentences = [*WORDS[:6], "a", "abcdefghabcdefg"]
-    expected = translate(model, vocabulary, sentences, choose_device("cpu", "fp32"))
+    expected = translate(model, vocabulary, sentences, CPU)
     assert len(set(expected)) > 4
     assert export.OnnxTranslator(folder).translate(sentences) == expected
     assert "8 held-out translations are the same" in export.compare(model, vocabulary, folder, sentences)
@@ -53,8 +55,19 @@ def test_other_weights_are_noticed(made: Made) -> None:
     _, vocabulary, folder = made
     torch.manual_seed(1)
     other = Translator(dataclasses.replace(SMALL.model, tied_head=False), len(vocabulary)).eval()
-    with pytest.raises(UserError, match="differ"):
+    with pytest.raises(UserError, match=r"\d+ of 64 translations differ, such as that of"):
         export.compare(other, vocabulary, folder, WORDS)
+
+
+def test_other_scores_are_noticed_where_the_translations_are_the_same(made: Made) -> None:
+    model, vocabulary, folder = made
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight *= 1.001
+    assert export.OnnxTranslator(folder).translate(["a"]) == translate(other, vocabulary, ["a"], CPU)
+    with pytest.raises(UserError, match="what ONNX reads differs"):
+        export.compare(other, vocabulary, folder, ["a"])
 
 
 def test_what_is_missing_or_too_long_is_said(made: Made, tmp_path: Path) -> None:

@@ -41,3 +41,7 @@ def test_the_peak_is_the_most_that_was_held() -> None:
     assert first is not None
     assert first - peak.before > 128 * 1024**2
     assert peak.most == first
+
+
+def test_a_run_without_an_update_has_nothing_measured() -> None:
+    assert PeakMemory(torch.device("cpu")).report(0).endswith("not measured, for no update was left to make")

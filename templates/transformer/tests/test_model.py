@@ -69,6 +69,19 @@ def test_sizes_and_sharing() -> None:
     assert own.head.weight is not own.embedding.weight
 
 
+def test_every_setting_reaches_the_layers() -> None:
+    model = build(encoder_layers=2, decoder_layers=3, heads=8, feedforward=48, dropout=0.3, positions="learned")
+    encoder, decoder = model.transformer.encoder, model.transformer.decoder
+    assert (len(encoder.layers), len(decoder.layers), len(model.layers)) == (2, 3, 5)
+    assert (encoder.norm is None, decoder.norm is None) == (False, False)
+    for layer in model.layers:
+        assert (layer.self_attn.num_heads, layer.linear1.out_features, layer.norm_first) == (8, 48, True)
+        assert layer.self_attn.dropout == layer.dropout.p == layer.dropout1.p == 0.3
+    assert not build(norm_first=False).layers[0].norm_first
+    assert model.positions.requires_grad
+    assert bool((model.train().embed(symbols(2, 9)) == 0).any())  # dropout works on the embedding as well
+
+
 @pytest.mark.parametrize(
     "changes", [{}, {"norm_first": False}, {"decoder_layers": 2, "tied_head": False, "positions": "learned"}]
 )
@@ -76,7 +89,7 @@ def test_greedy_is_the_likeliest_symbol_again_and_again(changes: dict[str, Any])
     model, source = build(**changes), symbols(4, 6)
     source[2, 4:] = PAD
     predicted = model.greedy(source)
-    assert predicted.shape[1] <= model.config.max_length
+    assert predicted.shape[1] == model.config.max_length  # untrained, it finds no end
     for row, answer in zip(source, predicted, strict=True):
         target = torch.tensor([[BOS]])
         for number in answer.tolist():
@@ -94,6 +107,9 @@ def test_recomputing_activations_gives_the_same_gradients() -> None:
     plain = [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
     model.zero_grad()
     model.recompute_activations()
+    calls: list[int] = []
+    model.layers[0].linear1.register_forward_hook(lambda *_: calls.append(1))
     model(source, target).sum().backward()
     again = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    assert len(calls) == 2
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(plain, again, strict=True))

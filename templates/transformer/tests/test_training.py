@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def test_it_learns_to_reverse_words_it_never_saw(make_config: MakeConfig, tmp_pa
     model, vocabulary = load_translator(tmp_path / "runs" / "best", CPU)
     predictions = translate(model, vocabulary, [source for source, _ in run.split.heldout], CPU)
     assert score("exact", predictions, [target for _, target in run.split.heldout]) > 80
+    assert run.best[0] > 80
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -109,7 +111,7 @@ def test_looking_for_a_learning_rate_touches_no_run(
 
 def test_resuming_with_another_model_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
     Run(make_config(train={"steps": 1}), tmp_path / "runs").train(never)
-    with pytest.raises(UserError, match="changed since"):
+    with pytest.raises(UserError, match=r"\[model\] settings changed since"):
         Run(make_config(model={"d_model": 64}), tmp_path / "runs", resume=True)
     with pytest.raises(UserError, match="no checkpoint"):
         Run(make_config(), tmp_path / "elsewhere", resume=True)
@@ -138,6 +140,18 @@ def test_validation_loss_is_the_mean_over_real_symbols_and_knows_no_dropout(
     assert loss == pytest.approx(summed / sum(len(target) - 1 for _, target in data), rel=1e-4)
 
 
+def test_a_loss_that_is_no_number_ends_the_run_and_costs_no_checkpoint(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = Run(make_config(), tmp_path)
+    run.train(stop_after(4))
+    saved = {file.name: file.read_bytes() for file in (tmp_path / "last").iterdir()}
+    with torch.no_grad():
+        next(run.trainer.model.parameters()).fill_(math.nan)
+    with pytest.raises(UserError, match=r"by step \d+ the loss is not a number .* Lower train\.learning_rate"):
+        run.train(lambda: False)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "last").iterdir()} == saved
+    assert "NaN" not in run.metrics.path.read_text(encoding="utf-8")
+
+
 def test_long_gradients_are_shortened(make_config: MakeConfig, tmp_path: Path) -> None:
     run, lengths = Run(make_config(train={"clip": 0.01}), tmp_path), []
     weights = list(run.trainer.model.parameters())
@@ -163,6 +177,8 @@ def test_answers_come_in_the_order_of_the_questions(make_config: MakeConfig, tmp
     together = translate(run.trainer.model, run.vocabulary, sentences, CPU)
     assert len(set(together)) > 3
     assert together == [translate(run.trainer.model, run.vocabulary, [sentence], CPU)[0] for sentence in sentences]
+    with pytest.raises(UserError, match=r"has 17 symbols, more than model\.max_length \(16\)"):
+        translate(run.trainer.model, run.vocabulary, ["a", "a" * 16], CPU)
 
 
 def test_only_matrices_decay(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -194,11 +210,13 @@ def test_the_learning_rate_rises_and_falls() -> None:
 
 
 def test_scores() -> None:
-    assert score("exact", ["a b", "c"], ["a b", "d"]) == 50
+    assert score("exact", ["a b", "c", "a b", "a b c"], ["a b", "d", "a b c", "a b"]) == 25
     pytest.importorskip("sacrebleu")
     for metric in ("chrf", "bleu"):
         assert score(metric, ["the cat sat on the mat"], ["the cat sat on the mat"]) == pytest.approx(100)
         assert score(metric, ["no dogs here at all"], ["the cat sat on the mat"]) < 30
+    less, more = ["the cat sat"], ["the cat sat on the mat"]
+    assert score("chrf", less, more) < score("chrf", more, less)  # what is missing counts more than what is too much
 
 
 def test_one_file_of_metrics_becomes_curves(make_config: MakeConfig, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from conftest import MakeConfig
 
 from config import read_config
 from evaluate import validation_loss
+from runtime.core import check_loss
 from runtime.settings import UserError
 from runtime.study import Report, Search, with_values, write_config
 
@@ -83,11 +84,27 @@ def test_bad_trials_are_given_up_and_the_best_is_found(tmp_path: Path) -> None:
     assert other.best() is None
 
 
-@pytest.mark.parametrize("while_running", [True, False])
-def test_a_loss_that_is_no_number_is_a_bad_trial_and_no_end(tmp_path: Path, while_running: bool) -> None:
+def test_a_damaged_file_of_trials_is_told(tmp_path: Path) -> None:
+    (tmp_path / "trials.db").write_bytes(b"something else")
+    with pytest.raises(UserError, match=r"trials\.db can't be used: file is not a database\. Is the disk full"):
+        Search(tmp_path / "trials.db", "any", SPACE, FIRST, seed=0)
+
+
+def test_a_file_of_trials_that_can_t_be_written_any_more_is_told(tmp_path: Path) -> None:
+    search = Search(tmp_path / "trials.db", "any", SPACE, FIRST, seed=0)
+    search.run(valley, trials=1)
+    (tmp_path / "trials.db").write_bytes(b"")
+    with pytest.raises(UserError, match=r"trials\.db can't be used: no such table"):
+        search.run(valley, trials=2)
+
+
+@pytest.mark.parametrize("noticed", ["reported", "by training", "in the end"])
+def test_a_loss_that_is_no_number_is_a_bad_trial_and_no_end(tmp_path: Path, noticed: str) -> None:
     def score(values: dict[str, object], report: Report) -> float:
-        if while_running:
+        if noticed == "reported":
             report(1, math.nan)
+        if noticed == "by training":
+            check_loss(math.nan, 1, "train.learning_rate")
         return math.nan
 
     search = Search(tmp_path / "trials.db", "any", SPACE, FIRST, seed=0)
@@ -110,6 +127,14 @@ def test_trials_train_and_the_best_settings_become_a_file(
     assert best == with_values(read_config(PROJECT / "config.toml"), tune.with_followers(values, config))
     assert "# Size of an update" in (tmp_path / "tuning" / "best.toml").read_text(encoding="utf-8")
     assert sorted(path.name for path in (tmp_path / "tuning").iterdir()) == ["best.toml", "trials.db", "tuning.png"]
+
+
+def test_a_smaller_batch_gets_more_updates_in_the_end_as_well(make_config: MakeConfig) -> None:
+    config = make_config(train={"steps": 100, "batch_size": 8, "evaluate_every": 20})
+    first = {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in tune.space(config)}
+    half = with_values(config, tune.with_followers(first | {"train.batch_size": 4}, config))
+    assert (half.train.steps, half.train.evaluate_every) == (200, 40)
+    assert with_values(config, tune.with_followers(first, config)) == config
 
 
 def test_every_trial_sees_as_many_pairs_and_never_the_held_out_ones(make_config: MakeConfig, tmp_path: Path) -> None:
