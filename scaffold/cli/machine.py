@@ -39,7 +39,7 @@ def targets_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def nodes_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--nodes`, which `plan` and `new` share."""
+    """`--nodes`, which `plan`, `new` and `start` share."""
     kind = click.IntRange(1, _MOST_NODES)
     text = "Machines like it that train together."
     return click.option("--nodes", type=kind, default=1, show_default=True, metavar="N", help=text)(command)
@@ -106,6 +106,14 @@ def machine_for(target: str, recording: Path | None = None) -> Machine:
     from scaffold.hardware.recording import RecordedSource
 
     return detect(RecordedSource(recording), said=said)
+
+
+def same_machine(target: str, recording: Path | None = None) -> list[str]:
+    """The options that name this machine once more."""
+    texts = click.get_current_context().meta.get(_WITH, ())
+    said = [word for text in texts for word in ("--with", text)]
+    recorded = [] if recording is None else ["--from", str(recording)]
+    return [*([] if target == "auto" else ["--target", target]), *recorded, *said]
 
 
 def _said() -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaffold.cli.machine import machine_for, nodes_option, targets_options
+from scaffold.cli.machine import machine_for, nodes_option, same_machine, targets_options
 from scaffold.cli.output import Output, output_options
 from scaffold.errors import UsageError
 
@@ -61,18 +61,24 @@ def command(
 
     starter, settings = load_template(template), settings_from(chosen)
     plans: list[Plan] = []
+    again: list[str] = []
     for target in dict.fromkeys(targets):
         plans.append(make_plan(starter, machine_for(target, recording), target, settings, nodes=nodes))
+        again.append(_new_command(plans[-1], [*same_machine(target, recording), *_options_for(settings)]))
         if starter.presets:  # the same job everywhere: the model that the first target gets
             settings = {"preset": str(plans[0].settings["preset"]), **settings}
     if len(plans) == 1:
-        output.emit(plans[0].to_json(), lambda: _show(output, plans[0], explain=explain))
+        output.emit(plans[0].to_json(), lambda: _show(output, plans[0], again, explain=explain))
     else:
         document = plans[0].to_json() | {"targets": [plan.to_json() for plan in plans]}
-        output.emit(document, lambda: _show_beside(output, plans))
+        output.emit(document, lambda: _show_beside(output, plans, again))
 
 
-def _show_beside(output: Output, plans: list[Plan]) -> None:
+def _options_for(settings: dict[str, str]) -> list[str]:
+    return [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+
+
+def _show_beside(output: Output, plans: list[Plan], again: list[str]) -> None:
     """The same job on several targets: a column for each."""
     from scaffold.hardware.machine import gigabytes
 
@@ -91,20 +97,22 @@ def _show_beside(output: Output, plans: list[Plan]) -> None:
     for plan in plans:
         for note in plan.notes:
             output.note(f"{plan.target}: {note}")
-    output.next_steps([_new_command(plan) for plan in plans])
+    output.next_steps(again)
 
 
 def _value(plan: Plan, name: str) -> str | None:
     return str(plan.settings[name]) if name in plan.settings else None
 
 
-def _new_command(plan: Plan) -> str:
-    target = "" if plan.target == "auto" else f" --target {plan.target}"
-    nodes = f" --nodes {plan.nodes}" if plan.nodes > 1 else ""
-    return f"scaffold new {plan.template} my-{plan.template}{target}{nodes}"
+def _new_command(plan: Plan, options: list[str]) -> str:
+    """What makes a project with this plan."""
+    import shlex
+
+    nodes = ["--nodes", str(plan.nodes)] if plan.nodes > 1 else []
+    return shlex.join(["scaffold", "new", plan.template, f"my-{plan.template}", *options, *nodes])
 
 
-def _show(output: Output, plan: Plan, *, explain: bool) -> None:
+def _show(output: Output, plan: Plan, again: list[str], *, explain: bool) -> None:
     from scaffold.hardware.machine import gigabytes
 
     nodes = f"{plan.nodes} nodes, each with " if plan.nodes > 1 else ""
@@ -135,4 +143,4 @@ def _show(output: Output, plan: Plan, *, explain: bool) -> None:
             output.line("This starter keeps its data in memory and little else: there is nothing to compute.")
     for note in plan.notes:
         output.note(note)
-    output.next_steps([_new_command(plan)])
+    output.next_steps(again)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaffold.cli.machine import machine_for, target_options
+from scaffold.cli.machine import machine_for, nodes_option, target_options
 from scaffold.cli.new import references_of, show_created
 from scaffold.cli.output import Output, output_options
 from scaffold.cli.plan import set_option, settings_from
@@ -40,6 +40,7 @@ class _Way:
 @click.argument("topic")
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @target_options
+@nodes_option
 @set_option
 @click.option("--lang", "language", type=click.Choice(["en", "ko"]), default="en", help="Language of the README.")
 @click.option("--yes", is_flag=True, help="Ask nothing: take the best of everything.")
@@ -53,6 +54,7 @@ def command(
     directory: Path | None,
     target: str,
     recording: Path | None,
+    nodes: int,
     chosen: tuple[str, ...],
     language: str,
     yes: bool,
@@ -80,7 +82,7 @@ def command(
     if starter:
         # What is wrong with the command line is said before anything is cloned.
         check_destination(destination, force=False)
-        make_plan(starter, machine, target, settings)
+        make_plan(starter, machine, target, settings, nodes=nodes)
     if not output.as_json:
         show_hits(output, result)
     cloned = _clone_best(output, result, ask=ask) if not offline else None
@@ -88,7 +90,7 @@ def command(
     if starter and (
         not ask or click.confirm(f"Make a {way.template} project in {destination}?", default=True, err=True)
     ):
-        choices = Choices(target, settings, language, git=not no_git)
+        choices = Choices(target, settings, language, git=not no_git, nodes=nodes)
         created = create(starter, destination, machine, references_of(starter, 5), choices)
     document = {
         "topic": topic,

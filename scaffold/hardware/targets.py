@@ -12,6 +12,7 @@ from scaffold.hardware.tables import table
 
 _MIB = 1024**2
 _MOST_CARDS = 16
+_MOST_HINTS = 6
 # What may stand before a target's name, `lambda:gpu_8x_h100`: where such machines are to be rented or reached.
 _PLACES = {
     "aws": "aws",
@@ -132,10 +133,14 @@ def _find(name: str) -> tuple[int, dict[str, Any]]:
 
 def _instance_name(wanted: str, cloud: str | None) -> str | None:
     """A cloud's own name for an instance; with the cloud given, its beginning is enough where only one begins so."""
-    known = [name for owner, rows in table("instances").items() if cloud in (None, _PLACES[owner]) for name in rows]
+    known = _instances_of(cloud)
     exact = [name for name in known if _normal(name) == wanted]
     begun = [name for name in known if cloud and wanted and _normal(name).startswith(f"{wanted}-")]
     return exact[0] if exact else begun[0] if len(begun) == 1 else None
+
+
+def _instances_of(cloud: str | None) -> list[str]:
+    return [name for owner, rows in table("instances").items() if cloud in (None, _PLACES[owner]) for name in rows]
 
 
 def _normal(name: str) -> str:
@@ -159,9 +164,23 @@ def _several(name: str, target: str, count: int) -> tuple[int, dict[str, Any]]:
 
 
 def _unknown(name: str, wanted: str) -> UsageError:
+    before, colon, _ = name.partition(":")
+    if colon and _normal(before) not in {*_PLACES, *table("targets")}:
+        clouds = ", ".join(dict.fromkeys(_PLACES.values()))
+        return UsageError(f"there is no target {name!r}", hint=f"before the colon can stand: {clouds}")
+    near = _nearest(wanted, place(name)[0])
+    return UsageError(f"there is no target {name!r}", hint=f"the nearest: {', '.join(near)}")
+
+
+def _nearest(wanted: str, cloud: str | None) -> list[str]:
+    """Targets and the cloud's instances that begin so, then those that it begins with, else those written alike."""
     import difflib
 
-    bare = next((match["name"] for match in (re.fullmatch(shape, wanted) for shape in _SEVERAL) if match), wanted)
-    known = {_normal(known): known for known in (*names(), *instances())}
-    near = [known[match] for match in difflib.get_close_matches(bare, known, n=3, cutoff=0.4)] or list(names())
-    return UsageError(f"there is no target {name!r}", hint=f"the nearest: {', '.join(near)}")
+    match = next(filter(None, (re.fullmatch(shape, wanted) for shape in _SEVERAL)), None)
+    bare, several = (match["name"], f"{match['count']}x") if match else (wanted, "")
+    known = {_normal(known): known for known in (*names(), *_instances_of(cloud))}
+    begun = [key for key in known if bare and key.startswith(bare)] or [
+        key for key in known if bare.startswith(f"{key}-")
+    ]
+    near = begun[:_MOST_HINTS] or difflib.get_close_matches(bare, known, n=3, cutoff=0.4)
+    return [f"{several}{key}" if key in table("targets") else known[key] for key in near] or list(names())

@@ -76,9 +76,9 @@ def check_place(target: str, machine: Machine) -> None:
     Raises:
         UsageError: with the clouds that do.
     """
-    where, card = place(target)[0], machine.primary
+    (where, rest), card = place(target), machine.primary
     # A cloud's own name for a machine that SkyPilot doesn't know is one all the same.
-    if where is None or where in _CLUSTERS or card is None or ":" not in target:
+    if where is None or where in _CLUSTERS or card is None or place(rest)[0] == where:
         return
     found = _find(card)
     if found is None:
@@ -86,8 +86,8 @@ def check_place(target: str, machine: Machine) -> None:
     if not _has(found, where, card.count):
         with_it = [place for place in table("skypilot")["places"] if _has(found, place, card.count)]
         raise UsageError(
-            f"{target}: {_NAMES[where]} has no machine with {card.count} × {card.name}",
-            hint=f"These have: {', '.join(with_it)}.",
+            f"{target}: SkyPilot finds no machine with {card.count} × {card.name} at {_NAMES[where]}",
+            hint=f"It does at: {', '.join(with_it)}.",
         )
 
 

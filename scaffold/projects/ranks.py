@@ -15,7 +15,7 @@ from scaffold.hardware.machine import Accelerator, Machine
 from scaffold.projects.template import Template
 
 PORT = 29500  # where the first node listens: torch's own default
-PATIENCE = 50  # seconds for the nodes to find each other: left alone, torchrun waits for ten minutes
+PATIENCE = 40  # seconds for the nodes to find each other, with loading torch under a minute; torchrun's own are 10 min
 _WORDS = {"cuda": "GPU", "xpu": "GPU", "mps": "GPU", "cpu": "CPU core"}
 
 

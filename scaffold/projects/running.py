@@ -10,7 +10,7 @@ from scaffold.hardware.machine import Machine
 from scaffold.hardware.torch_build import TorchBuild, choose
 from scaffold.projects import cloud
 from scaffold.projects.plan import Plan
-from scaffold.projects.ranks import PORT
+from scaffold.projects.ranks import PATIENCE, PORT
 from scaffold.projects.template import Template
 
 # What `docker run` needs so that the container sees the accelerators. The number of the group that may use AMD's and
@@ -37,6 +37,7 @@ def running(template: Template, plan: Plan) -> dict[str, Any]:
         # Each node writes its part of a checkpoint: all have to see one file system.
         "parts": cloud.in_parts(plan.settings, plan.nodes),
         "port": PORT,
+        "patience": PATIENCE,
         # Bucket names are shared by all the world; this makes a clash with somebody else's unlikely.
         "digest": hashlib.sha256(f"{template.name} {plan.machine_summary}".encode()).hexdigest()[:8],
         "container": _container(template, plan, script, processes),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -46,3 +47,14 @@ def test_several_processes_are_said_with_how_they_start(scaffold: Callable[..., 
     assert "on 2 nodes, each with 8 ×" in answer.out
     assert "Starts with: torchrun --nnodes=2 --nproc-per-node=8" in answer.out
     assert scaffold("plan", "transformer", "--nodes", "0").code == 2
+
+
+def test_the_next_command_makes_the_project_that_was_planned(scaffold: Callable[..., Any]) -> None:
+    asked = ("--target", "8 x h100", "--nodes", "2", "--set", "steps=7", "--with", "memory=900GB")
+    answer = scaffold("plan", "gpt2", *asked)
+    command = answer.out.splitlines()[-1].strip()
+    assert "--target '8 x h100'" in command
+    made = scaffold(*shlex.split(command)[1:], "--dry-run", "--json").json
+    assert made["plan"] == scaffold("plan", "gpt2", *asked, "--json").json
+    beside = scaffold("plan", "gpt2", "--target", "rtx-4090", "--target", "cpu-8gb")
+    assert beside.out.splitlines()[-1].endswith("--target cpu-8gb --set preset=base")

@@ -34,6 +34,15 @@ def test_a_name_that_is_taken_is_not_touched(scaffold: Scaffold, in_tmp: Path) -
     assert list((in_tmp / "my-sklearn").iterdir()) == []
 
 
+def test_it_plans_for_other_machines_and_several_of_them_as_new_does(scaffold: Scaffold, in_tmp: Path) -> None:
+    machines = ("--target", "4xh100", "--nodes", "2")
+    document = scaffold("start", "번역", "--yes", "--offline", "--no-git", *machines, "--json").json
+    by_new = scaffold("new", "transformer", "new", "--no-git", *machines, "--json").json
+    assert document["new"]["plan"] == by_new["plan"]
+    assert document["new"]["plan"]["nodes"] == 2
+    assert "--nnodes=2" in (in_tmp / "my-transformer" / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_task_without_a_starter_names_the_nearest(scaffold: Scaffold, in_tmp: Path) -> None:
     answer = scaffold("start", "reinforcement learning", "--yes", "--offline")
     assert answer.code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -168,7 +169,9 @@ def test_a_lost_machine_goes_on_elsewhere_from_what_was_kept(tmp_path: Path, nam
 _STAND_INS = {
     "scontrol": "echo 127.0.0.1; echo 127.0.0.1",  # show hostnames
     # One task on each node, each with its number, as srun starts them; the first that fails is the job's end.
-    "srun": """while [ "${1#--}" != "$1" ]; do shift; done
+    # It doesn't know how many cores sbatch was told, as since Slurm 22.05.
+    "srun": """[[ "$1" =~ ^--cpus-per-task=[0-9]+$ ]] || exit 1
+while [ "${1#--}" != "$1" ]; do shift; done
 pids=()
 for node in $(seq 0 $((SLURM_NNODES - 1))); do SLURM_NODEID=$node "$@" & pids+=($!); done
 for pid in "${pids[@]}"; do wait "$pid" || exit 1; done""",
@@ -184,6 +187,7 @@ def test_slurms_commands_train_on_two_nodes_and_go_on(tmp_path: Path) -> None:
     environment = {
         **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "SLURM_SUBMIT_DIR": str(project),
         "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_NNODES": "2", "SLURM_JOB_ID": str(_port()),
+        "SLURM_CPUS_PER_TASK": "2",
     }  # fmt: skip
 
     def submit(*words: str) -> str:
@@ -214,6 +218,9 @@ def test_the_notebook_runs_from_top_to_bottom_and_goes_on_after_a_lost_session(t
             for cell in notebook.cells:
                 cell.source = cell.source.replace("TRAIN_ARGS = []", 'TRAIN_ARGS = ["--steps", "60"]')
             shutil.rmtree(where / "project")  # a new session begins with an empty disk; only the mounted folder stays
+        else:  # who changes a setting runs all cells again
+            first = next(number for number, cell in enumerate(notebook.cells) if "FILES = " in cell.source)
+            notebook.cells = [*copy.deepcopy(notebook.cells[: first + 1]), *notebook.cells]
         where.mkdir(exist_ok=True)
         done: Any = NotebookClient(
             notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(where)}}
@@ -226,6 +233,26 @@ def test_the_notebook_runs_from_top_to_bottom_and_goes_on_after_a_lost_session(t
         assert ("brought back what was kept" in text) == bool(session)
         assert (" 40 done of 60" in text) == bool(session)
     assert _saved(where / "project") == 60
+
+
+def test_a_run_that_ends_while_it_is_kept_is_kept_whole(tmp_path: Path) -> None:
+    """The end comes while a tar is at work: it is let finish, and nothing writes into the file that takes its place."""
+    project, kept = _project(tmp_path), tmp_path / "kept"
+    kept.mkdir()
+    binaries = project / ".venv" / "bin"
+    _program(
+        binaries / "torchrun",
+        "mkdir runs; echo early > runs/a; until [ -e ../begun ]; do sleep 0.1; done; echo late > runs/a",
+    )
+    slow = "touch ../begun; cat runs/a; sleep 2; head -c 4096 /dev/zero"
+    _program(
+        binaries / "tar", f'[ ! -e ../begun ] || exec {shutil.which("tar")} "$@"; {{ {slow}; }} > "$2"; touch ../ended'
+    )
+    _finish(_start(project, _run_part(project, kept), KEEP_SECONDS="0.1"))
+    while not (tmp_path / "ended").exists():  # by then it has written all that it would
+        time.sleep(0.1)
+    subprocess.run(["tar", "-xf", "runs.tar"], cwd=kept, check=True)
+    assert (kept / "runs" / "a").read_text() == "late\n"
 
 
 @pytest.mark.slow

@@ -73,9 +73,14 @@ def test_without_a_place_there_are_several_to_choose_from() -> None:
 
 @pytest.mark.parametrize("target", ["aws:2xh100", "lambda:8xl4", "azure:8xmi300x", "gcp:rtx-4090"])
 def test_a_cloud_without_such_a_machine_is_refused_with_those_that_have_it(target: str) -> None:
-    with pytest.raises(UsageError, match="has no machine with") as error:
+    with pytest.raises(UsageError, match="finds no machine with") as error:
         files("transformer", target)
     assert "kubernetes" in (error.value.hint or "")
+
+
+def test_a_clouds_own_machine_that_skypilot_lacks_is_one_with_the_clouds_name_as_well() -> None:
+    for target in ("Standard_ND96isr_H200_v5", "azure:Standard_ND96isr_H200_v5", "gcp:a4-highgpu-8g"):
+        assert sky("gpt2", target)["resources"]["any_of"]
 
 
 def test_a_card_at_home_becomes_the_nearest_that_is_rented() -> None:
@@ -101,6 +106,7 @@ def test_nodes_and_processes_follow_the_plan() -> None:
     batch = files("transformer", "8xh100", 2)["cloud/slurm.sbatch"]
     for line in ("--nodes=2", "--gpus-per-node=8", "--ntasks-per-node=1", "--cpus-per-task=104"):
         assert f"#SBATCH {line}\n" in batch
+    assert 'srun --cpus-per-task="$SLURM_CPUS_PER_TASK"' in batch, "since Slurm 22.05 it does not know by itself"
     assert "gpus" not in files("transformer", "cpu-8gb")["cloud/slurm.sbatch"]
     assert "processes < 2 ? processes : 2" in sky("transformer", "3xh100")["run"]
 
@@ -163,6 +169,7 @@ def test_the_notebook_carries_the_projects_files() -> None:
 def test_the_image_has_what_the_machine_needs(name: str, target: str, index: str, flag: str) -> None:
     made = files(name, target)
     text = made["Dockerfile"]
+    assert text.index("mkdir -p runs data") < text.index("docker run"), "Docker would make them, for root alone"
     instructions = [line.split()[0] for line in text.splitlines() if re.match(r"[A-Z]+ ", line)]
     assert instructions[0] == "FROM"
     assert instructions[-2:] == ["USER", "CMD"], "what follows runs without root"

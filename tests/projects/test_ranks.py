@@ -54,7 +54,7 @@ def test_a_project_reads_the_batch_of_all_processes() -> None:
         ("h100", 1, "python train.py"),
         ("8xh100", 1, "torchrun --standalone --nproc-per-node=8 train.py"),
         ("4xh100", 2, "torchrun --nnodes=2 --nproc-per-node=4 --node-rank=RANK --master-addr=HEAD --master-port=29500 "
-         "--rdzv-conf=timeout=50 train.py"),
+         "--rdzv-conf=timeout=40 train.py"),
     ],
 )  # fmt: skip
 def test_the_launch_command(target: str, nodes: int, command: str) -> None:
