@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from folders import END, HUB_ID
 from hub import ask_hub, in_short
 from runtime.checkpoints import load_checkpoint
 from runtime.settings import UserError
+
+LONG_WORD = 1000
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -116,8 +119,13 @@ def check_fit(model: Any, tokenizer: Any, name: str) -> None:
 
 
 def train_tokenizer(documents: Sequence[str], vocab_size: int) -> Any:
-    """A byte-level BPE tokenizer like GPT-2's, with at most `vocab_size` tokens learned from the documents."""
-    tokenizer = GPT2Tokenizer().train_new_from_iterator(documents, vocab_size, show_progress=False)
+    """A byte-level BPE tokenizer like GPT-2's, with at most `vocab_size` tokens learned from the documents.
+
+    A word of more than LONG_WORD signs, such as a genome, is learned from in parts: the time that learning
+    takes grows with the square of a word's length.
+    """
+    texts = (re.sub(rf"(\S{{{LONG_WORD}}})(?=\S)", r"\1\n", document) for document in documents)
+    tokenizer = GPT2Tokenizer().train_new_from_iterator(texts, vocab_size, show_progress=False)
     tokenizer.pad_token = END
     tokenizer.padding_side = "left"
     return tokenizer

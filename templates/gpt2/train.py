@@ -20,7 +20,7 @@ from runtime.settings import UserError, main_guard  # isort: skip (before torch:
 
 import torch
 
-from config import Config, read_config
+from config import Config, ScratchConfig, read_config
 from folders import RUNS, SCRATCH
 from hub import HubUnreachable
 from learning import rate_setting
@@ -114,7 +114,17 @@ def resume(config: Config, run_name: str | None, ranks: Ranks = ALONE, *, told: 
     method, origin = extra["method"], (str(extra["origin"][0]), str(extra["origin"][1]))
     start = load_pretrained(*origin) if method == "lora" else load_pretrained(str(last))
     recipe = config.scratch if method == SCRATCH else config.finetuning(method)
+    if method == SCRATCH:
+        _say_what_stays(start[0].config, config.scratch)
     return Run(config, recipe, last.parent, start, origin=origin, told=told, resume=True, ranks=ranks)
+
+
+def _say_what_stays(model: Any, wanted: ScratchConfig) -> None:
+    """Where the settings now name another shape than the model has: it can't change any more."""
+    for name in ("n_layer", "n_head", "n_embd"):
+        has, named = getattr(model, name), getattr(wanted, name)
+        if has != named:
+            print(f"note: this run's model keeps {name} = {has}; {named} in the settings is for a new one", flush=True)
 
 
 def describe(run: Run) -> str:

@@ -13,6 +13,7 @@ import threads  # noqa: F401  first of all: it limits the threads of what is imp
 import argparse
 import hashlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -53,7 +54,7 @@ def open_study(prepared: Prepared, config: Config, runs: Path) -> Any:
     path = runs / "tuning.db"
     try:
         study = optuna.create_study(
-            storage=f"sqlite:///{path}",
+            storage=f"sqlite:///{os.path.relpath(path)}",  # in the folders above, a "?" would end the name
             study_name=f"{prepared.data.name} {rows.hexdigest()[:16]}",
             direction="maximize",
             load_if_exists=True,

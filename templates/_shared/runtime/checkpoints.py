@@ -129,7 +129,7 @@ def load_checkpoint(path: Path, *, model: torch.nn.Module, **stateful: Any) -> t
             torch.set_rng_state(state["random"]["torch"])
             if device.type != "cpu" and "device" in state["random"]:
                 torch.get_device_module(device).set_rng_state(state["random"]["device"])
-    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
+    except (RuntimeError, KeyError, ValueError, EOFError, FileNotFoundError, UnpicklingError, SafetensorError) as error:
         raise UserError(
             f"{folder} is damaged or does not fit the settings in config.toml, train anew: {_reason(error)}"
         ) from None
@@ -139,4 +139,6 @@ def load_checkpoint(path: Path, *, model: torch.nn.Module, **stateful: Any) -> t
 def _reason(error: Exception) -> str:
     if isinstance(error, UnpicklingError | KeyError):  # torch's own words advise to trust the file, or are a number
         return "state.pt holds something else"
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{Path(error.filename).name} is missing"
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -23,6 +23,9 @@ BEGUN = time.monotonic()  # of this process, nearly: scripts import this module 
 # trains several times faster. OpenMP reads this once, when torch loads: scripts import this module before torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# What scripts import before their main() can tell what is missing.
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pandas", "sklearn", "skops", "matplotlib")
+
 
 class UserError(Exception):
     """Something that the person at the keyboard can put right; the message says what happened and what to do."""
@@ -99,7 +102,7 @@ def _value(name: str, value: Any, kind: type[Any], limits: Mapping[str, Any]) ->
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What Python shows of an error that nobody caught: nothing of Ctrl-C, which often comes while libraries load."""
-    if isinstance(error, ModuleNotFoundError) and error.name in ("torch", "transformers", "tokenizers", "safetensors"):
+    if isinstance(error, ModuleNotFoundError) and error.name in LIBRARIES:
         print(f"error: {error.name} is not installed for {sys.executable}; README.md says how to", file=sys.stderr)
     elif not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)

@@ -178,6 +178,16 @@ def test_a_damaged_checkpoint_is_explained(tmp_path: Path, file: str, content: b
     assert not str(error.value)[-1].isdigit()  # what torch says of a foreign file may be a number alone
 
 
+@pytest.mark.parametrize("file", ["state.pt", "model.safetensors"])
+def test_a_part_of_a_checkpoint_that_is_missing_is_named(tmp_path: Path, file: str) -> None:
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    save_checkpoint(tmp_path / "last", model=model, step=8, extra={}, optimizer=optimizer)
+    (tmp_path / "last" / file).unlink()
+    with pytest.raises(UserError, match=rf"is damaged .* train anew: .*{file}"):
+        load_checkpoint(tmp_path / "last", model=model, optimizer=optimizer)
+
+
 def test_the_first_ctrl_c_asks_and_the_second_ends() -> None:
     with StopRequest() as request:
         assert not request.requested

@@ -220,3 +220,24 @@ def change() -> Callable[..., Config]:
         return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **values)})
 
     return changed
+
+
+@pytest.fixture
+def begin(config: Config) -> Callable[..., Run]:
+    """begin("name", settings): a run on the test's text from a new model."""
+
+    def begun(name: str = "run", settings: Config = config) -> Run:
+        return Run(settings, settings.scratch, RUNS / name)
+
+    return begun
+
+
+@pytest.fixture
+def with_text(config: Config, change: Callable[..., Config], tmp_path: Path) -> Callable[[str], Config]:
+    """with_text("..."): the settings for another text."""
+
+    def with_it(text: str) -> Config:
+        (tmp_path / "other.txt").write_text(text, encoding="utf-8")
+        return change(config, "data", path=str(tmp_path / "other.txt"))
+
+    return with_it

@@ -16,7 +16,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from config import ScratchConfig
 from folders import END
 from hub import HubUnreachable, hub_trouble
-from models import load_pretrained, load_tokenizer, save_pretrained
+from models import LONG_WORD, load_pretrained, load_tokenizer, save_pretrained, train_tokenizer
 from runtime.settings import UserError
 
 ANYTHING = "한글 😀 naïve\n\tdef f(x):  # “quotes”  "
@@ -26,6 +26,13 @@ def test_the_tokenizer_gives_every_text_back(tokenizer: Any, shape: ScratchConfi
     assert tokenizer.decode(tokenizer.encode(ANYTHING)) == ANYTHING
     assert tokenizer.encode(END) == [tokenizer.eos_token_id]
     assert len(tokenizer) == shape.vocab_size
+
+
+def test_a_text_of_one_word_is_learned_from_in_parts() -> None:
+    """Else each merge would double what a token holds, and finding the next one would take ever longer."""
+    tokenizer = train_tokenizer(["ab" * 5000], 300)
+    assert max(map(len, tokenizer.get_vocab())) <= LONG_WORD
+    assert tokenizer.decode(tokenizer.encode("ab" * 5000)) == "ab" * 5000
 
 
 def test_shorter_texts_are_filled_up_on_the_left(tokenizer: Any) -> None:
