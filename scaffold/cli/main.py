@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -78,6 +79,10 @@ def group() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns the exit code; no exception leaves it unless `--debug` is given."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # whoever started this closed it
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - open to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console without Hangul shows `?` instead of failing
@@ -111,8 +116,9 @@ def _invoke(arguments: Sequence[str], output: Output) -> int:
     except (KeyboardInterrupt, click.Abort):
         output.note("Interrupted.")
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`scaffold search nlp | head`). Nothing more can be written, also not at exit.
+    except (BrokenPipeError, SystemExit):
+        # The reader has gone (`scaffold search nlp | head`), which Click tells by an exit of its own. Nothing more can
+        # be written, also not at exit.
         sys.stdout = None
         return 0
     return code if isinstance(code, int) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def command(
     from scaffold.projects.plan import make_plan
     from scaffold.projects.template import load_template
 
-    ask = output.at_terminal and not yes
+    ask = output.at_terminal and sys.stdin.isatty() and not yes
     settings = settings_from(chosen)
     machine = machine_for(target, recording)
     connection = open_index()

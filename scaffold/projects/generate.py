@@ -114,7 +114,7 @@ def _rename(project: Path, destination: Path) -> None:
         project.rename(destination)
     except OSError as error:
         if destination.is_dir() and any(destination.iterdir()):
-            raise UsageError(
+            raise ScaffoldError(
                 f"{destination} was made by another program meanwhile", hint="Choose another name."
             ) from error
         raise

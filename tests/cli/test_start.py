@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scaffold.cli.output import Output
 from scaffold.discovery.catalog import load_catalog
 from scaffold.paths import catalog_path
 from scaffold.projects.template import load_templates
@@ -71,6 +72,17 @@ def test_references_that_fail_do_not_stop_the_project(
     assert all(reference["status"] == "failed" and reference["error"] for reference in references)
     assert (in_tmp / "my-sklearn" / "train.py").exists()
     assert not list((in_tmp / "references").rglob("*.py")) if (in_tmp / "references").exists() else True
+
+
+def test_where_nobody_can_answer_nothing_is_asked(
+    scaffold: Scaffold, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The screen is a terminal, and standard input is not: `scaffold start nlp < /dev/null`.
+    monkeypatch.setattr(Output, "at_terminal", True)
+    answer = scaffold("start", "tabular data", "--offline")
+    assert answer.code == 0, answer.err
+    assert "[Y/n]" not in answer.err
+    assert (in_tmp / "my-sklearn" / "train.py").exists()
 
 
 def test_tasks_and_templates_know_each_other() -> None:

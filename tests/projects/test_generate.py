@@ -180,6 +180,7 @@ def test_two_runs_into_one_destination_one_wins_whole(tmp_path: Path) -> None:
     def other_is_faster(_: Path) -> None:
         write_project(tmp_path / "project", {"winner.txt": b"first"})
 
-    with pytest.raises(UsageError, match="meanwhile"):
+    with pytest.raises(ScaffoldError, match="meanwhile") as raised:
         write_project(tmp_path / "project", FILES, finish=other_is_faster)
+    assert raised.value.exit_code == 1
     assert _tree(tmp_path) == {"project/winner.txt": b"first"}
