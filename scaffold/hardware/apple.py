@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from scaffold.hardware.cpu import with_families
-from scaffold.hardware.machine import Accelerator, Cpu, Memory
+from scaffold.hardware.machine import Accelerator, Cpu, Machine, Memory
 from scaffold.hardware.parse import MOST_MEMORY_BYTES, integer, sane, shown_name
 from scaffold.hardware.source import Source
 
@@ -72,15 +72,15 @@ def memory(source: Source, sysctl: dict[str, str]) -> Memory:
     return Memory(total, available if available is None or total is None or available <= total else None)
 
 
-def accelerators(sysctl: dict[str, str], memory: Memory) -> tuple[Accelerator, ...]:
+def accelerators(machine: Machine) -> tuple[Accelerator, ...]:
     """The GPU of Apple silicon, which shares the computer's memory; nothing on an Intel Mac."""
-    if sysctl.get("hw.optional.arm64") != "1":
+    if machine.arch != "arm64":
         return ()
     gpu = Accelerator(
         vendor="apple",
-        name=shown_name(sysctl.get("machdep.cpu.brand_string")),
-        memory_bytes=memory.total_bytes,
-        memory_free_bytes=memory.available_bytes,
+        name=machine.cpu.name,
+        memory_bytes=machine.memory.total_bytes,
+        memory_free_bytes=machine.memory.available_bytes,
         unified=True,
     )
     return (gpu,)

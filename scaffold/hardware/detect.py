@@ -44,7 +44,7 @@ def _look(source: Source) -> tuple[Machine, tuple[str, ...]]:
         from scaffold.hardware import apple
 
         machine = _machine(source, sysctl, os, apple.cpu(sysctl), apple.memory(source, sysctl))
-        return replace(machine, accelerators=apple.accelerators(sysctl, machine.memory)), ()
+        return replace(machine, accelerators=apple.accelerators(machine)), ()
     cards, os, troubles, wsl = _gpus(source, os)
     machine = _machine(source, sysctl, os, cpu.probe(source, os), system.memory(source))
     machine = replace(machine, wsl=machine.wsl or (wsl and os == "linux"))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaffold.errors import UsageError
+from scaffold.errors import ScaffoldError, UsageError
 from scaffold.hardware import anonymous
 from scaffold.hardware.detect import detect
 from scaffold.hardware.machine import Machine
@@ -94,7 +94,8 @@ def record(folder: Path, source: Source | None = None) -> tuple[Machine, tuple[s
         The machine, and the files that were written, as paths in the folder.
 
     Raises:
-        UsageError: the folder holds something already, or can't be written.
+        UsageError: the folder holds something already.
+        ScaffoldError: it can't be written.
     """
     listener = _Listener(source or LiveSource())
     machine = detect(listener)
@@ -131,10 +132,9 @@ def _platform(listener: _Listener, mask: anonymous.Mask) -> dict[str, Any]:
 def _write(folder: Path, files: dict[str, str]) -> None:
     import tempfile
 
-    hint = "--record takes a new or an empty folder"
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} is not empty", hint=hint)
+            raise UsageError(f"{folder} is not empty", hint="--record takes a new or an empty folder")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".scaffold-recording-", dir=folder.parent) as staging:
             made = Path(staging, "recording")
@@ -146,4 +146,5 @@ def _write(folder: Path, files: dict[str, str]) -> None:
                 folder.rmdir()
             made.rename(folder)
     except OSError as error:
-        raise UsageError(f"{folder} can't be written: {error.strerror or error}", hint=hint) from error
+        reason = (error.strerror or str(error)).lower()
+        raise ScaffoldError(f"{folder} can't be written: {reason}", hint="Choose another folder.") from error

@@ -115,9 +115,12 @@ class RecordedSource:
 def _text(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
-            return file.read(READ_LIMIT_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
+            data = file.read(READ_LIMIT_BYTES)
     except OSError:
         return None
+    # PowerShell's `>` writes UTF-16, and Windows' editors a mark before UTF-8.
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    return data.decode(encoding, "replace").replace("\r\n", "\n")
 
 
 def _command_kind(argv: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def operating_system(source: Source, sysctl: dict[str, str]) -> OperatingSystem 
 def architecture(source: Source, sysctl: dict[str, str]) -> str | None:
     """The machine's architecture as its system names it."""
     said = text_fact(source, "arch")
-    if sysctl.get("hw.optional.arm64") == "1":
+    if sysctl.get("hw.optional.arm64") == "1" or sysctl.get("machdep.cpu.brand_string", "").startswith("Apple "):
         # Under Rosetta the platform claims to be an Intel Mac.
         return "arm64"
     if said:

@@ -111,6 +111,15 @@ def test_files_are_recognised_by_what_they_hold(tmp_path: Path, write: Write) ->
     assert (card.name, card.driver) == ("NVIDIA L4", "550.54.14")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_texts_as_windows_writes_them_are_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_text('{"os": "windows", "arch": "AMD64"}', encoding)
+    (tmp_path / "b.txt").write_text("NVIDIA GeForce RTX 4090, 24564 MiB, 551.86, 8.9\r\n", encoding)
+    machine = detect(RecordedSource(tmp_path))
+    assert machine.os == "windows"
+    assert [card.name for card in machine.accelerators] == ["NVIDIA GeForce RTX 4090"]
+
+
 def test_a_windows_recording_carries_its_figures_in_platform_json(tmp_path: Path, write: Write) -> None:
     platform = {
         "os": "windows",

@@ -125,6 +125,20 @@ def test_apple_silicon(look: Look) -> None:
     assert machine.summary() == "Apple M2, 8 cores, 16 GB of shared memory"
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"platform.json": '{"os": "darwin", "arch": "arm64"}'},
+        {"sysctl.txt": "machdep.cpu.brand_string: Apple M2\nhw.ncpu: 8\n"},
+    ],
+    ids=["platform alone", "sysctl in part"],
+)
+def test_apple_silicon_is_told_by_less(look: Look, files: dict[str, str]) -> None:
+    machine = look(files)
+    assert (machine.os, machine.arch) == ("darwin", "arm64")
+    assert [card.vendor for card in machine.accelerators] == ["apple"]
+
+
 def test_free_memory_of_a_mac_counts_inactive_pages(look: Look) -> None:
     vm_stat = (
         "Mach Virtual Memory Statistics: (page size of 16384 bytes)\n"

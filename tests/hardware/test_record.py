@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scaffold.errors import UsageError
+from scaffold.errors import ScaffoldError
 from scaffold.hardware.anonymous import Mask
 from scaffold.hardware.detect import detect
 from scaffold.hardware.record import record
@@ -142,10 +142,11 @@ def test_common_words_are_nobodys_name() -> None:
 
 def test_a_folder_with_something_in_it_is_not_written_to(tmp_path: Path, write: Write) -> None:
     write(tmp_path / "mine", {"notes.txt": "keep me"})
-    for place in (tmp_path / "mine", tmp_path / "mine" / "notes.txt", tmp_path / "mine" / "notes.txt" / "below"):
-        with pytest.raises(UsageError) as error:
-            record(place)
-        assert str(place) in error.value.message
+    for place, code in ((".", 2), ("notes.txt", 2), ("notes.txt/below", 1)):
+        with pytest.raises(ScaffoldError) as error:
+            record(tmp_path / "mine" / place)
+        assert str(tmp_path / "mine" / place) in error.value.message
+        assert error.value.exit_code == code
     assert contents(tmp_path / "mine") == "notes.txt\nkeep me"
 
 
