@@ -8,10 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from decoding import Scores
 from folders import Text
 from runtime.core import Device, autocast
+
+# transformers 5.24 renamed what a model keeps between two tokens, and 5.40 is to forget the old name.
+CACHE = "cache" if "cache" in CausalLMOutputWithPast.__annotations__ else "past_key_values"
 
 
 class HfEngine:
@@ -53,11 +57,11 @@ class HfEngine:
                 input_ids=ids.to(self.dev.device),
                 attention_mask=self.mask.to(self.dev.device),
                 position_ids=places.to(self.dev.device),
-                past_key_values=self.cache,
                 use_cache=True,
                 logits_to_keep=keep,
+                **{CACHE: self.cache},
             )
-        self.cache = out.past_key_values
+        self.cache = out[CACHE]
         return out.logits.float().cpu()
 
 

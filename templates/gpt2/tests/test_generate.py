@@ -62,6 +62,7 @@ def test_sampling_repeats_with_its_seed_and_differs_with_another(write: Write) -
     assert first != write(["The cat"], seed=2)
 
 
+@pytest.mark.filterwarnings("error:.*past_key_values:FutureWarning")
 def test_dropout_is_off_while_writing_and_the_model_is_left_as_it_was(
     write: Write, model: Any, tokenizer: Any, options: GenerateConfig, dev: Device
 ) -> None:
