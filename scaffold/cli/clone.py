@@ -198,6 +198,9 @@ def _read_list(source: str) -> tuple[str, ...]:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise NotFoundError(f"{source}: there is no such file") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ScaffoldError(f"{source} cannot be read: {reason}", hint="It must be a text file.") from None
     except UnicodeDecodeError:
         raise UsageError(f"{source} is not a text file", hint="one repository a line; # begins a comment") from None
     lines = [_COMMENT.sub("", line).strip() for line in text.splitlines()]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scaffold.discovery.sync import Status, SyncResult
 
 _SHOWN_FAILURES = 20
+_NAMED = 8  # of the lists that failed for one reason
 _STATUSES: tuple[Status, ...] = ("synced", "updated", "unchanged", "failed")
 _INTERRUPTED = 130
 _JOBS = 8
@@ -206,13 +207,19 @@ class _Run:
 
     def explain(self) -> None:
         """Why lists failed, and what else is to be known of them, on stderr."""
-        failures = [result for result in self.results if result.status == "failed"]
-        for result in failures[:_SHOWN_FAILURES]:
-            text = result.error or ""
-            hint = result.failure.hint if result.failure else None
-            self._output.error(ScaffoldError(text if result.repo in text else f"{result.repo}: {text}", hint=hint))
-        if len(failures) > _SHOWN_FAILURES:
-            self._output.note(f"… and {len(failures) - _SHOWN_FAILURES} more.")
+        from scaffold.github.errors import without_offline
+
+        reasons: dict[tuple[str, str | None], list[str]] = {}
+        for result in self.results:
+            if result.failure:
+                failure = without_offline(result.failure)
+                reasons.setdefault((failure.message, failure.hint), []).append(result.repo)
+        for (text, hint), repos in list(reasons.items())[:_SHOWN_FAILURES]:
+            more = f" and {len(repos) - _NAMED} more" if len(repos) > _NAMED else ""
+            named = text if repos[0] in text else f"{', '.join(repos[:_NAMED])}{more}: {text}"
+            self._output.error(ScaffoldError(named, hint=hint))
+        if left := sum(len(repos) for repos in list(reasons.values())[_SHOWN_FAILURES:]):
+            self._output.note(f"… and {left} more.")
         for result in self.results:
             if result.status != "failed" and result.error:
                 self._output.note(f"{result.repo}: {result.error}")

@@ -103,9 +103,11 @@ def _open_present(path: Path, stamp: str) -> sqlite3.Connection | None:
 def _build_file(path: Path, sources: _Sources, stamp: str) -> None:
     from scaffold.discovery.build import fill
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
+        # It holds what was synced, perhaps of private lists: nobody else's to read.
+        temporary.touch(mode=0o600)
         with contextlib.closing(sqlite3.connect(temporary)) as connection:
             connection.execute("PRAGMA journal_mode = OFF")
             connection.execute("PRAGMA synchronous = OFF")

@@ -58,12 +58,13 @@ def search_live(
     known = {candidate.row["repo"].casefold(): candidate for candidate in looked.candidates}
     unseen = _unseen(connection, looked.query, found, known)
     looked = replace(looked, candidates=(*looked.candidates, *unseen))
+    asked = bool(found) or not notices  # GitHub may well have answered that it finds nothing
     hits = ranked(looked, by_repo)
     facts = _enrich(github, hits, limit, by_repo, notices)
     if facts:
         hits = ranked(looked, {**facts, **by_repo})
     looked = replace(looked, notices=(*looked.notices, *notices))
-    return answer(connection, looked, _one_each(hits), sort=sort, limit=limit, offline=not (found or facts))
+    return answer(connection, looked, _one_each(hits), sort=sort, limit=limit, offline=not (asked or facts))
 
 
 def find_live(connection: sqlite3.Connection, repo: str, github: GitHub) -> Hit:

@@ -44,6 +44,12 @@ def test_what_only_github_knows_is_found_in_two_requests_and_then_in_none(
     assert len(server.requests) > 2
 
 
+def test_a_github_that_finds_nothing_was_asked_all_the_same(scaffold: Scaffold, server: GitHubServer) -> None:
+    document = scaffold("search", "speech recognition", "--json").json
+    assert {source for hit in document["hits"] for source in hit["sources"]} == {"catalog"}
+    assert (document["offline"], document["notices"]) == (False, [])
+
+
 def test_with_a_token_the_hits_of_the_index_get_their_facts_in_one_more(
     scaffold: Scaffold, server: GitHubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,15 @@ def test_a_search_is_the_next_step_only_where_something_came(
     assert ("scaffold search" in scaffold("sync", *names).out) is suggested
 
 
+def test_lists_that_fail_for_one_reason_are_told_together(scaffold: Scaffold, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCAFFOLD_RAW_URL", "http://127.0.0.1:9")  # nothing listens there
+    names = [f"lists/l{number}" for number in range(12)]
+    error, hint = scaffold("sync", *names).err.splitlines()[-2:]
+    assert error.count("lists/l") == 8
+    assert "and 4 more: 127.0.0.1:9 could not be reached" in error
+    assert "--offline" not in hint  # which sync does not have
+
+
 def test_a_rate_limit_alone_has_its_own_code(scaffold: Scaffold, server: GitHubServer) -> None:
     server.fail(status=429, headers={"Retry-After": "60"})
     assert scaffold("sync", "lists/one").code == 6

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 import threading
 from pathlib import Path
 
@@ -20,6 +21,13 @@ def test_is_built_on_first_use_and_then_reused(catalog: Path) -> None:
     built = paths.index_path().stat().st_mtime_ns
     open_index()
     assert paths.index_path().stat().st_mtime_ns == built
+
+
+def test_nobody_else_may_read_it(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCAFFOLD_HOME", str(tmp_path / "new"))
+    open_index().close()
+    assert stat.S_IMODE(paths.index_path().stat().st_mode) == 0o600
+    assert stat.S_IMODE(paths.index_path().parent.stat().st_mode) == 0o700
 
 
 def test_is_rebuilt_when_the_catalog_changes(catalog: Path) -> None:

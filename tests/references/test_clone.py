@@ -87,6 +87,12 @@ def test_exit_codes_when_nothing_was_brought(
     assert list(in_tmp.iterdir()) == []
 
 
+def test_a_list_of_names_that_cannot_be_read_is_told_with_the_document(scaffold: Call, in_tmp: Path) -> None:
+    answer = scaffold("clone", "--from", ".", "--json")  # a folder
+    assert (answer.code, answer.json) == (1, {"references": []})
+    assert answer.err.startswith("error: . cannot be read: ")
+
+
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(
     ("fault", "code", "words"),
