@@ -14,10 +14,10 @@ from config import Config, TrainConfig
 from data import PAD
 from model import Translator
 from runtime.checkpoints import load_checkpoint
-from runtime.core import Device, autocast, scaler_for
+from runtime.core import Device, autocast, give_back, scaler_for
 from runtime.distributed import ALONE, Ranks
 from runtime.dropout import quicken_dropout
-from runtime.settings import UserError
+from runtime.settings import UserError, is_about_memory
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
@@ -108,16 +108,15 @@ class Trainer:
     def update(self, source: Tensor, target: Tensor) -> Tensor:
         """One step down the gradient; returns the loss before it. Out of memory, it goes on with smaller parts."""
         self.longest = max(self.longest, source.shape[1], target.shape[1] - 1)
+        loss = None
         try:
             loss = self.gradients(source, target)
-        except torch.OutOfMemoryError:
-            if self.ranks.size > 1:  # the others wait for these gradients
-                raise UserError(f"out of memory with {self.micro_batch} pairs at a time; lower batch_size") from None
-            if self.micro_batch == 1:
-                raise UserError("one pair alone does not fit into memory; take a smaller model or max_length") from None
-            self.micro_batch //= 2
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.accelerator.empty_cache()
+        except RuntimeError as error:  # a GPU's OutOfMemoryError is one; Apple's and the CPU's are nothing more
+            if not is_about_memory(error):
+                raise
+            self._compute_less_at_once()
+        if loss is None:  # not in the block above: until its end the error holds all that the attempt had in memory
+            give_back(self.dev.device)
             return self.update(source, target)
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip)
@@ -126,3 +125,12 @@ class Trainer:
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)  # gradients add up until they are cleared
         return loss
+
+    def _compute_less_at_once(self) -> None:
+        """Halve the parts. Raises UserError where that can't be done."""
+        if self.ranks.size > 1:  # the others wait for these gradients
+            raise UserError(f"out of memory with {self.micro_batch} pairs at a time; lower batch_size") from None
+        if self.micro_batch == 1:
+            raise UserError("one pair alone does not fit into memory; take a smaller model or max_length") from None
+        self.micro_batch //= 2
+        self.optimizer.zero_grad(set_to_none=True)

@@ -117,6 +117,12 @@ def free_memory(dev: Device) -> int | None:
     return free
 
 
+def give_back(device: torch.device) -> None:
+    """Let a GPU's memory that torch keeps for later use count as free again."""
+    if device.type != "cpu":
+        torch.get_device_module(device).empty_cache()  # torch.accelerator's own knows nothing of Apple's memory
+
+
 def fit_micro_batch(effective: int, micro: int, needs: Callable[[int], int], dev: Device, sharing: int = 1) -> int:
     """The largest micro-batch, at most `micro`, that divides the effective batch and fits into free memory.
 

@@ -140,7 +140,7 @@ def _run(main: Callable[[], int | None]) -> int:
             return _complain(f"no room to write ({error.strerror}); make some. What was saved before is whole")
         return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (MemoryError, RuntimeError) as error:  # torch's own kinds are RuntimeErrors
-        if not _is_about_memory(error):
+        if not is_about_memory(error):
             raise
         reason = " ".join(str(error).split())[:200]
         return _complain(f"not enough memory; make the model, the batch or the data smaller ({reason})")
@@ -148,7 +148,8 @@ def _run(main: Callable[[], int | None]) -> int:
         return 130
 
 
-def _is_about_memory(error: Exception) -> bool:
+def is_about_memory(error: Exception) -> bool:
+    """Whether memory is too small, the computer's or a device's."""
     signs = ("out of memory", "can't allocate memory", "Storage size calculation overflowed")
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 

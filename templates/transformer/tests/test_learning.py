@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +87,22 @@ def test_16_bits_are_computed_with_and_their_gradients_clipped_at_their_true_len
     assert set(kinds) == {torch.float16}
 
 
-def test_out_of_memory_an_update_begins_again_in_smaller_parts(
-    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory (MPS allocated: 9")]
+)
+def test_out_of_memory_an_update_begins_again_in_smaller_parts_with_all_memory_free(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:
-    monkeypatch.setattr(torch.accelerator, "empty_cache", lambda: None)
     run = Run(make_config(), tmp_path)
     batch, gradients, found = collate(run.train_data[:8]), Trainer.gradients, []
+    kept: list[weakref.ref[torch.Tensor]] = []
 
     def scarce(self: Trainer, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        assert not any(tensor() is not None for tensor in kept), "what the first attempt computed is still there"
         loss = gradients(self, source, target)
+        kept.append(weakref.ref(loss))
         if self.micro_batch > 4:
-            raise torch.OutOfMemoryError
+            raise type(error)(*error.args)
         found.append(torch.cat([w.grad.flatten() for w in self.model.parameters() if w.grad is not None]))
         return loss
 
