@@ -90,7 +90,7 @@ def write_state(
     """All of a checkpoint but its weights."""
     state = {"python": random.getstate(), "torch": torch.get_rng_state()}
     if device.type != "cpu":
-        state["device"] = torch.get_device_module(device).get_rng_state()
+        state[device.type] = torch.get_device_module(device).get_rng_state()
     torch.save({"random": state} | {name: it.state_dict() for name, it in stateful.items()}, folder / "state.pt")
     document = json.dumps({"step": step, "extra": extra}, ensure_ascii=False, indent=1)
     (folder / "checkpoint.json").write_text(document, encoding="utf-8")
@@ -121,14 +121,15 @@ def load_checkpoint(path: Path, *, model: torch.nn.Module, **stateful: Any) -> t
 
             load_parts(folder, model, stateful.pop("optimizer", None), state)
         else:
-            load_model(model, str(folder / "model.safetensors"), device=str(device))
+            load_model(model, str(folder / "model.safetensors"))
         if state:
             for name, it in stateful.items():
-                it.load_state_dict(state[name])
+                if state[name]:  # a loss scaler that was off has none: in fp16 on this machine it begins anew
+                    it.load_state_dict(state[name])
             random.setstate(state["random"]["python"])
             torch.set_rng_state(state["random"]["torch"])
-            if device.type != "cpu" and "device" in state["random"]:
-                torch.get_device_module(device).set_rng_state(state["random"]["device"])
+            if device.type in state["random"]:  # else it was another kind of device
+                torch.get_device_module(device).set_rng_state(state["random"][device.type])
     except (RuntimeError, KeyError, ValueError, EOFError, FileNotFoundError, UnpicklingError, SafetensorError) as error:
         raise UserError(
             f"{folder} is damaged or does not fit the settings in config.toml, train anew: {_reason(error)}"

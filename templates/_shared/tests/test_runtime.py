@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 import torch
 
 from runtime import settings
-from runtime.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
+from runtime.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint, write_state
 from runtime.core import (
     Device,
     Metrics,
@@ -115,6 +116,25 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(1), expected)
     assert random.random() == dice
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
+
+
+def test_a_run_goes_on_in_fp16_that_began_without(tmp_path: Path) -> None:
+    """On rented machines the next one may have another GPU, or one at all. A scaler that is off has no state."""
+    model = torch.nn.Linear(2, 2)
+    off, on = (torch.amp.GradScaler("cpu", enabled=enabled) for enabled in (False, True))
+    for before, after in ((off, on), (on, off)):
+        save_checkpoint(tmp_path / "last", model=model, step=8, extra={}, scaler=before)
+        assert load_checkpoint(tmp_path / "last", model=model, scaler=after)[0] == 8
+    assert on.get_scale() > 1
+
+
+def test_the_random_numbers_of_a_gpu_are_kept_under_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an NVIDIA card's generator needs is 16 bytes, an Apple GPU's has thousands: neither takes the other's."""
+    generator = torch.Generator()
+    monkeypatch.setattr(torch, "get_device_module", lambda _: types.SimpleNamespace(get_rng_state=generator.get_state))
+    write_state(tmp_path, torch.device("mps"), 1, {}, {})
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)["random"]
+    assert torch.equal(kept["mps"], generator.get_state())
 
 
 def test_a_failed_save_leaves_the_former_checkpoint(tmp_path: Path) -> None:
