@@ -7,6 +7,7 @@ A script that was started without it is alone: then nothing in this file does an
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import random
 import shutil
@@ -186,8 +187,10 @@ class Ranks:
             return model
         kind = next(model.parameters()).device.type
         devices = None if kind == "cpu" else [torch.accelerator.current_device_index()]
+        known = inspect.signature(torch.nn.parallel.DistributedDataParallel.__init__).parameters
+        buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # as of torch 2.11
         return torch.nn.parallel.DistributedDataParallel(
-            model, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
+            model, device_ids=devices, gradient_as_bucket_view=True, **{buffers: False}
         )
 
     def exchanging(self, model: Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
@@ -266,6 +269,8 @@ def _join(strategy: str, kind: str) -> Ranks:
                 f"{here} processes on {socket.gethostname()}, but it has {count} {kind} device(s) for them; "
                 f"start it with --nproc-per-node={count}"
             )
+        if kind == "cuda" and not dist.is_nccl_available():
+            raise UserError("torch for this system lets no GPUs work together (it has no NCCL); run: python train.py")
         torch.accelerator.set_device_index(local)
     connect(rank, size, kind)
     return Ranks(rank, size, here, strategy)

@@ -127,6 +127,35 @@ def test_more_processes_than_devices_are_refused(monkeypatch: pytest.MonkeyPatch
         pass
 
 
+def test_a_torch_that_lets_no_gpus_work_together_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr("runtime.distributed._kind", lambda _: "cuda")
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
+    with pytest.raises(UserError, match="has no NCCL"), together("none", "cuda"):
+        pass
+
+
+def test_buffers_are_not_sent_around_also_by_a_torch_that_calls_it_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+
+    class Older:
+        def __init__(
+            self,
+            module: object,
+            device_ids: object = None,
+            broadcast_buffers: bool = True,
+            gradient_as_bucket_view: bool = False,
+        ) -> None:
+            given.update(broadcast_buffers=broadcast_buffers)
+
+    monkeypatch.setattr(torch.nn.parallel, "DistributedDataParallel", Older)
+    Ranks(0, 2, strategy="ddp").wrap(torch.nn.Linear(1, 1))
+    assert given == {"broadcast_buffers": False}
+
+
 def test_one_process_writes_for_all(tmp_path: Path) -> None:
     for rank in (1, 0):
         assert not (tmp_path / "last").exists()
