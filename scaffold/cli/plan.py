@@ -133,7 +133,7 @@ def _show(output: Output, plan: Plan, again: list[str], *, explain: bool) -> Non
         of = f"{gigabytes(estimated)} of the {gigabytes(available)}"
         each = "each process" if plan.settings.get("world_size", 1) > 1 else "it"
         output.line(f"Training takes about {of} that {each} may use.")
-    if plan.launch and plan.settings["world_size"] > 1:
+    if plan.launch and plan.settings.get("world_size", 1) > 1:
         output.line(f"Starts with: {plan.launch}")
     if explain:
         output.heading("Memory of one training step, when it is fullest")

@@ -5,6 +5,17 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from scaffold.projects.template import load_templates
+
+
+@pytest.mark.parametrize("name", [template.name for template in load_templates()])
+def test_every_starters_plan_is_shown(scaffold: Callable[..., Any], name: str) -> None:
+    answer = scaffold("plan", name, "--target", "8xh100", "--explain")
+    assert answer.code == 0, answer.err
+    assert answer.out.splitlines()[-1].strip() == f"scaffold new {name} my-{name} --target 8xh100"
+
 
 def test_the_arithmetic_is_shown_when_asked_for(scaffold: Callable[..., Any]) -> None:
     plain = scaffold("plan", "gpt2", "--target", "rtx-4090")
