@@ -26,7 +26,7 @@ from runtime.settings import main_guard  # isort: skip (before torch: see there)
 import torch
 from torch import nn
 
-from runtime.core import Device, choose_device, find_compiler, set_threads
+from runtime.core import Device, choose_device, find_compiler, give_back, set_threads
 from runtime.findings import FILE, WIDTHS, Findings, keep, kept, overrule, this_machine, thread_counts
 
 SECONDS = 2.0  # for all of it together
@@ -66,7 +66,9 @@ class Job:
 def measure(seconds: float = SECONDS) -> Findings:
     """Time every job in turn, round after round, so that a neighbour's work slows all of them alike."""
     threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):  # training's random numbers stay as they are
+    found = torch.accelerator.current_accelerator(check_available=True)
+    devices = [torch.accelerator.current_device_index()] if found else []
+    with torch.random.fork_rng(devices=devices):  # training's random numbers stay as they are
         begun = time.perf_counter()
         jobs = dict(_all_jobs())
         for number in range(10**9):
@@ -195,6 +197,7 @@ def settle(machine: Any, width: int, folder: Path) -> Device:
     set_threads(wanted.threads)
     compile, measured = wanted.compile, findings is not None
     dev = choose_device(wanted.device, wanted.precision, tf32=wanted.tf32, compile=compile, measured=measured)
+    give_back(dev.device)  # what measuring took, for the micro-batch is chosen by what is free
     return dataclasses.replace(dev, note="; ".join(filter(None, [*notes, dev.note])) or None)
 
 

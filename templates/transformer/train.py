@@ -132,7 +132,8 @@ class Run:
         effective = config.batch_size * config.grad_accumulation
         ranks, interrupted = self.ranks, False
         sampler = BucketSampler(self.train_data, effective, config.seed, start=self.step, ranks=ranks)
-        batches = training_batches(self.train_data, sampler, machine.workers, pin=machine.pin_memory)
+        pin = machine.pin_memory and self.dev.device.type in ("cuda", "xpu")  # elsewhere torch would warn of it
+        batches = training_batches(self.train_data, sampler, machine.workers, pin=pin)
         progress, symbols = Progress(config.steps, start=self.step, quiet=not ranks.first), 0
         self.trainer.model.train()
         while self.step < config.steps:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import math
 import os
@@ -21,6 +22,8 @@ from pathlib import Path
 import torch
 
 from runtime.settings import DivergedError
+
+TENSOR_CORES = (7, 0)  # the compute capability of the first NVIDIA cards that have them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,29 +42,41 @@ def choose_device(
 ) -> Device:
     """The configured device, precision and compiling, or the nearest that this machine really has.
 
-    bf16 counts only where the hardware has units for it (emulated it is slower than fp32) or where it was `measured`
-    to pay; fp16 stays off the CPU.
+    bf16 counts only where the hardware has units for it (emulated it is slower than fp32), on a CPU also where what was
+    `measured` did not speak against it; fp16 stays off the CPU.
     """
     notes = []
     found = torch.accelerator.current_accelerator(check_available=True)
     kind = found.type if found and device != "cpu" else "cpu"
     if kind != device:
         notes.append(f"config.toml asks for {device}, which torch does not find here: running on {kind}")
-    if (precision == "bf16" and not measured and not _has_bf16(kind)) or (precision == "fp16" and kind == "cpu"):
-        notes.append(f"config.toml asks for {precision}, which is slow on this {kind}: computing in fp32")
-        precision = "fp32"
-    if compile and not find_compiler(kind):
-        notes.append("config.toml asks for compile, but no C++ compiler is installed here: running without")
+    if not _pays(precision, kind, measured=measured):
+        nearest = "fp16" if kind == "cuda" and torch.cuda.get_device_capability() >= TENSOR_CORES else "fp32"
+        notes.append(f"config.toml asks for {precision}, which is slow on this {kind}: computing in {nearest}")
+        precision = nearest
+    if compile and (trouble := _compiling_trouble(kind)):
+        notes.append(f"config.toml asks for compile, but {trouble}: running without")
         compile = False
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return Device(torch.device(kind), precision, dtype, "; ".join(notes) or None, compile)
 
 
-def _has_bf16(kind: str) -> bool:
-    if kind == "cuda":
+def _pays(precision: str, kind: str, *, measured: bool) -> bool:
+    if precision == "bf16" and kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return kind != "cpu" or any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16"))
+    if precision == "bf16" and kind == "cpu":
+        return measured or any(torch.cpu.get_capabilities().get(it) for it in ("avx512_bf16", "amx_bf16", "bf16"))
+    return precision == "fp32" or kind != "cpu"
+
+
+def _compiling_trouble(kind: str) -> str | None:
+    """Why torch.compile can't work. On a GPU it goes through Triton, which looks for tensor cores and a C compiler."""
+    if kind in ("cuda", "xpu") and not importlib.util.find_spec("triton"):
+        return "Triton is not installed here"
+    if kind == "cuda" and not torch.version.hip and torch.cuda.get_device_capability() < TENSOR_CORES:
+        return "this GPU is too old for it"
+    return None if find_compiler(kind) else "no C++ compiler is installed here"
 
 
 def find_compiler(kind: str) -> str | None:
@@ -102,11 +117,11 @@ def set_threads(count: int) -> int:
 
 def free_memory(dev: Device) -> int | None:
     """Bytes that are free on the device right now; None where the system does not tell."""
-    if dev.device.type in ("cuda", "xpu"):
-        return int(torch.accelerator.get_memory_info(dev.device)[0])
     try:
+        if dev.device.type in ("cuda", "xpu"):
+            return int(torch.accelerator.get_memory_info(dev.device)[0])
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
+    except (OSError, RuntimeError):  # the latter for some of Intel's GPUs
         return None
     free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     with contextlib.suppress(OSError, ValueError):  # a container's limit; the word "max" means that there is none

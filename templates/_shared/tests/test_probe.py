@@ -99,6 +99,37 @@ def test_precision_goes_by_what_was_measured(
 
 
 @pytest.mark.parametrize(
+    ("planned_one", "bf16", "expected"), [("bf16", 0.5, "bf16"), ("fp16", 0.5, "fp16"), ("fp32", 2.0, "bf16")]
+)
+def test_a_gpu_keeps_the_16_bits_that_were_planned(
+    planned_one: str, bf16: float, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer of the probe is too little for it to show what they are worth."""
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    figures = {"step fp32 cuda 256": 100.0, "step fp16 cuda 256": 50.0, "step bf16 cuda 256": 100.0 * bf16}
+    plan = planned(device="cuda", precision=planned_one)
+    assert overrule(plan, 256, Findings(figures, ""))[0].precision == expected
+
+
+def test_measuring_draws_no_random_numbers_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, Any] = {}
+
+    class Enough(Exception):
+        pass
+
+    def fork_rng(**given: Any) -> None:
+        kept.update(given)
+        raise Enough
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 3)
+    monkeypatch.setattr(torch.random, "fork_rng", fork_rng)
+    with pytest.raises(Enough):
+        probe.measure(0.0)
+    assert kept == {"devices": [3]}
+
+
+@pytest.mark.parametrize(
     ("threads", "two", "expected", "told"),
     [
         (2, 0.4, 1, "2 threads measured 0.4 x of 1: training on 1"),

@@ -57,6 +57,38 @@ def test_without_a_compiler_it_runs_uncompiled_and_says_so(tmp_path: Path, monke
     assert choose_device("cpu", "fp32", compile=True).compile
 
 
+@pytest.mark.parametrize(
+    ("capability", "triton", "precision", "compiled", "told"),
+    [
+        ((8, 9), True, "bf16", True, ""),
+        ((8, 9), False, "bf16", False, "Triton is not installed here"),  # as on Windows
+        ((7, 5), True, "fp16", True, "bf16, which is slow on this cuda: computing in fp16"),
+        ((6, 1), True, "fp32", False, "this GPU is too old for it"),
+    ],
+)
+def test_a_gpu_that_is_older_than_planned_gets_what_suits_it(
+    monkeypatch: pytest.MonkeyPatch, capability: Any, triton: Any, precision: str, compiled: bool, told: str
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: capability >= (8, 0))
+    monkeypatch.setattr("runtime.core.find_compiler", lambda _: "gcc")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: triton or None)
+    device = choose_device("cuda", "bf16", compile=True, measured=True)
+    assert (device.precision, device.compile) == (precision, compiled)
+    assert told in (device.note or "")
+    assert bool(told) == bool(device.note)
+
+
+def test_a_gpu_that_does_not_tell_its_free_memory_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    def says_nothing(_: torch.device) -> tuple[int, int]:
+        raise RuntimeError("The device doesn't support querying the available free memory.")
+
+    monkeypatch.setattr(torch.accelerator, "get_memory_info", says_nothing)
+    device = Device(torch.device("xpu"), "bf16", torch.bfloat16, None)
+    assert fit_micro_batch(64, 32, lambda size: 10**9 * size, device) == 32
+
+
 def test_threads_are_set_unless_the_environment_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.core.usable_threads", lambda: 2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

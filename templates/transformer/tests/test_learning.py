@@ -46,6 +46,12 @@ def test_each_update_goes_as_far_as_planned_over_a_whole_batch(make_config: Make
     assert type(run.trainer.optimizer) is torch.optim.AdamW
 
 
+@pytest.mark.filterwarnings("error")
+def test_memory_is_pinned_for_a_gpu_only(make_config: MakeConfig, tmp_path: Path) -> None:
+    """A project that was made for a machine with a GPU also runs elsewhere, and torch has nothing to warn of."""
+    Run(make_config(train={"steps": 1}, machine={"pin_memory": True}), tmp_path).train(never)
+
+
 def test_the_loss_is_the_mean_over_what_must_be_said(make_config: MakeConfig, tmp_path: Path) -> None:
     run = Run(make_config(train={"batch_size": 3, "grad_accumulation": 2}), tmp_path)
     chosen = sorted(run.train_data, key=lambda pair: len(pair[1]))
