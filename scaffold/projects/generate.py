@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from scaffold.errors import ScaffoldError, UsageError
+from scaffold.errors import RefusedError, ScaffoldError, UsageError
 from scaffold.projects.provenance import generated_hashes
 from scaffold.staging import staging_folder
 
@@ -22,7 +23,12 @@ def check_destination(destination: Path, *, force: bool) -> None:
 
     Raises:
         UsageError: naming what is in the way.
+        RefusedError: a name that no project should have, as from a script gone wrong.
     """
+    if any(unicodedata.category(letter) == "Cc" for letter in str(destination)):
+        raise RefusedError(f"refused {str(destination)!r}: it holds control characters", hint="Choose another name.")
+    if ".git" in [part.lower() for part in destination.parts]:
+        raise RefusedError(f"refused {destination}: a repository's own files lie in .git", hint="Choose another name.")
     if destination.is_symlink() and not destination.exists():
         raise UsageError(f"{destination} is a link to nothing", hint="Remove it or choose another name.")
     if destination.exists() and not destination.is_dir():

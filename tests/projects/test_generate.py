@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scaffold.errors import ScaffoldError, UsageError
+from scaffold.errors import RefusedError, ScaffoldError, UsageError
 from scaffold.projects.generate import write_project
 from scaffold.projects.provenance import FILE
 from tests.conftest import REPOSITORY
@@ -54,6 +54,13 @@ def test_a_file_or_a_dangling_link_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             write_project(tmp_path / name, FILES, force=True)
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", ".git", "x/.GIT/hooks"])
+def test_names_that_no_project_should_have_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RefusedError):
+        write_project(tmp_path / name, FILES, force=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_force_keeps_what_scaffold_did_not_write(tmp_path: Path) -> None:
