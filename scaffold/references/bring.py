@@ -115,9 +115,9 @@ class Bringer:
         if hasattr(os, "sync"):
             os.sync()  # a power cut after the rename must not find a folder whose files were never written
         target.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            target.rmdir()
         try:
+            with contextlib.suppress(FileNotFoundError):
+                target.rmdir()
             into.rename(target)
         except OSError:
             if _is_free(target):

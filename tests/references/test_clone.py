@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scaffold.vcs import Repositories
 from tests.git_server import Fault, GitServer, git, serve
 from tests.references.conftest import leftovers
 
@@ -43,6 +44,22 @@ def test_several_at_once_are_complete_shallow_and_pinned(server: GitServer, scaf
         assert git(folder, "rev-list", "--count", "HEAD") == "1"
         assert git(folder, "symbolic-ref", "HEAD") == "refs/heads/main"
         assert reference["commit"] in (in_tmp / "references.lock").read_text()
+    assert leftovers(in_tmp) == []
+
+
+def test_of_two_runs_for_one_reference_the_slower_takes_what_the_faster_brought(
+    server: GitServer, scaffold: Call, start: Call, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add("a/one")
+    verify = Repositories.verify
+
+    def overtaken(*arguments: Any) -> None:
+        assert start("a/one").wait(timeout=60) == 0
+        verify(*arguments)
+
+    monkeypatch.setattr(Repositories, "verify", overtaken)
+    answer = scaffold("clone", "a/one", "--json")
+    assert (answer.code, _statuses(answer)) == (0, ["unchanged"]), answer.err
     assert leftovers(in_tmp) == []
 
 
