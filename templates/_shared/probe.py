@@ -26,8 +26,9 @@ from runtime.settings import main_guard  # isort: skip (before torch: see there)
 import torch
 from torch import nn
 
-from runtime.core import Device, choose_device, find_compiler, give_back, set_threads
+from runtime.core import Device, choose_device, find_compiler, set_threads
 from runtime.findings import FILE, WIDTHS, Findings, keep, kept, overrule, this_machine, thread_counts
+from runtime.peak import give_back
 
 SECONDS = 2.0  # for all of it together
 ROUNDS, PATIENCE = 6, 3  # so many rounds where that takes no more than PATIENCE x SECONDS: on a busy machine all differ
@@ -197,7 +198,7 @@ def settle(machine: Any, width: int, folder: Path) -> Device:
     set_threads(wanted.threads)
     compile, measured = wanted.compile, findings is not None
     dev = choose_device(wanted.device, wanted.precision, tf32=wanted.tf32, compile=compile, measured=measured)
-    give_back(dev.device)  # what measuring took, for the micro-batch is chosen by what is free
+    give_back(dev.device)  # what measuring or an earlier trial took: the micro-batch goes by what is free
     return dataclasses.replace(dev, note="; ".join(filter(None, [*notes, dev.note])) or None)
 
 

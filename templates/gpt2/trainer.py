@@ -183,11 +183,12 @@ class Run:
         Of several processes each has its part of the whole batch, all of one size, and they exchange the mean of their
         gradients: that of the whole.
         """
+        batch = batch.to(self.dev.device)  # at once: each copy waits until the GPU has done all that it was given
         total, parts = torch.zeros((), device=self.dev.device), batch.split(self.micro_batch)
         for number, part in enumerate(parts, 1):
             with self.ranks.exchanging(self.forward, last=number == len(parts)):
                 with autocast(self.dev):
-                    loss = language_loss(self.forward, part.to(self.dev.device)) * (len(part) / len(batch))
+                    loss = language_loss(self.forward, part) * (len(part) / len(batch))
                 self.scaler.scale(loss).backward()
             total += loss.detach()
         self.scaler.unscale_(self.optimizer)

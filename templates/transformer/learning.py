@@ -14,9 +14,10 @@ from config import Config, TrainConfig
 from data import PAD
 from model import Translator
 from runtime.checkpoints import load_checkpoint
-from runtime.core import Device, autocast, give_back, scaler_for
+from runtime.core import Device, autocast, scaler_for
 from runtime.distributed import ALONE, Ranks
 from runtime.dropout import quicken_dropout
+from runtime.peak import give_back
 from runtime.settings import UserError, is_about_memory
 
 

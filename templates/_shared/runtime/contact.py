@@ -22,6 +22,7 @@ from runtime.settings import BEGUN, UserError
 
 MEETING_SECONDS = 45.0  # until all have met, from the start of this process: with what is said then, under a minute
 AT_LEAST = 10.0  # of them after torch was loaded. From a slow disk that takes longer: then raise both
+GPU_SECONDS = 60.0  # to talk for the first time when all have met: each starts its GPU first, on full nodes one by one
 WORK_SECONDS = 2 * 60 * 60  # for one process to wait for another at work; it is torchrun that notices a dead one
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl", "xpu": "cpu:gloo,xpu:xccl"}
 
@@ -47,7 +48,7 @@ def connect(rank: int, size: int, kind: str) -> None:
         f"{where} reaches {host}:{port} but not every other process; with several networks, name the one between the "
         "nodes: GLOO_SOCKET_IFNAME=eth0 and NCCL_SOCKET_IFNAME=eth0"
     )
-    ending = max(ending, time.monotonic() + AT_LEAST / 2)
+    ending = max(ending, time.monotonic() + (AT_LEAST / 2 if kind == "cpu" else GPU_SECONDS))
     with _until(ending + 2 * (rank > 0), trouble):  # torch's own time-out would have to be that for the work
         try:
             dist.init_process_group(

@@ -119,7 +119,7 @@ def free_memory(dev: Device) -> int | None:
     """Bytes that are free on the device right now; None where the system does not tell."""
     try:
         if dev.device.type in ("cuda", "xpu"):
-            return int(torch.accelerator.get_memory_info(dev.device)[0])
+            return int(torch.get_device_module(dev.device).mem_get_info()[0])
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except (OSError, RuntimeError):  # the latter for some of Intel's GPUs
         return None
@@ -130,12 +130,6 @@ def free_memory(dev: Device) -> int | None:
         used = int((group / "memory.current").read_text(encoding="ascii")) - int(cache["inactive_file"])
         free = min(free, int((group / "memory.max").read_text(encoding="ascii")) - used)
     return free
-
-
-def give_back(device: torch.device) -> None:
-    """Let a GPU's memory that torch keeps for later use count as free again."""
-    if device.type != "cpu":
-        torch.get_device_module(device).empty_cache()  # torch.accelerator's own knows nothing of Apple's memory
 
 
 def fit_micro_batch(effective: int, micro: int, needs: Callable[[int], int], dev: Device, sharing: int = 1) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import sys
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def return_blocks_at_once() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, _SMALLEST_BLOCK)
+
+
+def give_back(device: torch.device) -> None:
+    """Let a GPU's memory that nothing needs count as free: what torch keeps for later, and what an earlier training in
+    this process left in objects that know each other."""
+    if device.type != "cpu":
+        gc.collect()
+        torch.get_device_module(device).empty_cache()  # torch.accelerator's own knows nothing of Apple's memory
 
 
 def training_on(dev: Device, dropout: float, *, checkpointing: bool, accumulating: bool, shards: int = 1) -> Training:

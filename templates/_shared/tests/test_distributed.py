@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 import torch
 from conftest import KEPT, says, small_run, write_data
 
+from runtime import contact
 from runtime.distributed import ALONE, Ranks, together
 from runtime.settings import UserError
 
@@ -136,6 +139,23 @@ def test_a_torch_that_lets_no_gpus_work_together_is_told(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
     with pytest.raises(UserError, match="has no NCCL"), together("none", "cuda"):
         pass
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("cpu", 10), ("cuda", 60)])
+def test_gpus_have_a_minute_for_their_first_exchange(monkeypatch: pytest.MonkeyPatch, kind: str, seconds: int) -> None:
+    """However late all have met: on a full node they are started one after the other."""
+    endings: list[float] = []
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.setattr(contact, "BEGUN", -1000.0)
+    monkeypatch.setattr(contact, "_until", lambda ending, _: contextlib.nullcontext(endings.append(ending)))
+    monkeypatch.setattr(contact, "_greet", lambda *_: "meeting")
+    for name in ("rendezvous", "PrefixStore", "init_process_group", "all_reduce"):
+        monkeypatch.setattr(torch.distributed, name, lambda *_, **__: iter([(None,)]))
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)
+    begun = time.monotonic()
+    contact.connect(0, 2, kind)
+    assert endings[1] - begun == pytest.approx(seconds, abs=2)
 
 
 def test_buffers_are_not_sent_around_also_by_a_torch_that_calls_it_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

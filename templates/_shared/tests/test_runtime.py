@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import types
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from runtime.core import (
     scaler_for,
     set_threads,
 )
+from runtime.peak import give_back
 from runtime.settings import ConfigError, UserError, load_config, main_guard, setting
 
 
@@ -81,12 +83,26 @@ def test_a_gpu_that_is_older_than_planned_gets_what_suits_it(
 
 
 def test_a_gpu_that_does_not_tell_its_free_memory_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    def says_nothing(_: torch.device) -> tuple[int, int]:
+    def says_nothing() -> tuple[int, int]:
         raise RuntimeError("The device doesn't support querying the available free memory.")
 
-    monkeypatch.setattr(torch.accelerator, "get_memory_info", says_nothing)
+    monkeypatch.setattr(torch, "get_device_module", lambda _: types.SimpleNamespace(mem_get_info=says_nothing))
     device = Device(torch.device("xpu"), "bf16", torch.bfloat16, None)
     assert fit_micro_batch(64, 32, lambda size: 10**9 * size, device) == 32
+
+
+def test_what_an_earlier_training_left_on_a_gpu_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainer and schedule know each other, so without the collector a trial's model stays beside the next one's."""
+
+    class Knot:
+        def __init__(self) -> None:
+            self.itself = self
+
+    knot, found = weakref.ref(Knot()), []
+    module = types.SimpleNamespace(empty_cache=lambda: found.append(knot()))
+    monkeypatch.setattr(torch, "get_device_module", lambda _: module)
+    give_back(torch.device("cuda"))
+    assert found == [None]
 
 
 def test_threads_are_set_unless_the_environment_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
