@@ -78,7 +78,7 @@ def group() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line. Returns the exit code; no exception leaves it unless `--debug` is given."""
+    """Run one command line. Returns the exit code; no exception leaves it. `--debug` shows where one came from."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # whoever started this closed it
             mode = "r" if name == "stdin" else "w"
@@ -92,11 +92,10 @@ def run(arguments: Sequence[str]) -> int:
             return _invoke(arguments, output)
     except Exception as error:
         if output.debug:
-            raise
-        if isinstance(error, ScaffoldError):
-            output.error(error)
-            return error.exit_code
-        explained = _unexpected(error)
+            import traceback
+
+            traceback.print_exc()
+        explained = error if isinstance(error, ScaffoldError) else _unexpected(error)
         output.error(explained)
         return explained.exit_code
 

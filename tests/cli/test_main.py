@@ -126,8 +126,12 @@ def test_an_unexpected_error_is_a_line_and_a_traceback_only_with_debug(
     assert answer.code == 1
     assert "at the worst moment" in answer.err
     assert "--debug" in answer.err
-    with pytest.raises(ZeroDivisionError):
-        scaffold("search", "nlp", "--debug")
+    assert "Traceback" not in answer.err
+    debugged = scaffold("search", "nlp", "--debug")
+    assert (debugged.code, debugged.out) == (1, "")
+    assert debugged.err.startswith("Traceback")
+    assert debugged.err.endswith(answer.err)
+    assert scaffold("plan", "nope", "--debug").code == 2
 
 
 def test_a_console_that_cannot_show_korean_still_gets_an_answer() -> None:
