@@ -39,6 +39,7 @@ from probe import settle
 from runtime.checkpoints import load_checkpoint, replace_folder
 from runtime.core import Metrics, Progress, autocast, check_loss, fit_micro_batch, scaler_for, seed_everything
 from runtime.distributed import ALONE, Ranks
+from runtime.dropout import recomputing
 from runtime.peak import PeakMemory, return_blocks_at_once, training_on
 from runtime.settings import UserError
 from split import hold_out
@@ -109,7 +110,7 @@ class Run:
         quicken(self.model, self.dev)
         self.model.train()
         if machine.checkpointing:
-            self.model.activation_checkpointing_enable()
+            self.model.activation_checkpointing_enable({"use_reentrant": False, **recomputing(self.dev.device)})
             return_blocks_at_once()
         self.ranks.place(self.model, self.dev.device, layers_of(self.model))
         self.forward = self.ranks.wrap(torch.compile(self.model) if self.dev.compile else self.model)

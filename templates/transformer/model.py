@@ -110,10 +110,13 @@ class Translator(nn.Module):
         """The encoder's layers and the decoder's: almost all weights."""
         return [*self.transformer.encoder.layers, *self.transformer.decoder.layers]
 
-    def recompute_activations(self) -> None:
-        """Keep no layer's inner values for the backward pass: about a third slower, a fraction of the memory."""
+    def recompute_activations(self, **options: Any) -> None:
+        """Keep no layer's inner values for the backward pass: about a third slower, a fraction of the memory.
+
+        `options` are more of torch's checkpoint().
+        """
         for layer in self.layers:
-            layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
+            layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False, **options)
 
     def training_bytes(self, batch: int, length: int, training: Training) -> int:
         """Memory of one update with `batch` pairs of `length` symbols at a time (runtime/memory.py has the sums)."""

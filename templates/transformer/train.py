@@ -33,6 +33,7 @@ from runtime.core import (
     set_threads,
 )
 from runtime.distributed import ALONE, Ranks, restarted, set_aside, together
+from runtime.dropout import recomputing
 from runtime.find_lr import report as learning_rate_report
 from runtime.find_lr import sweep
 from runtime.peak import PeakMemory, return_blocks_at_once, training_on
@@ -88,7 +89,7 @@ class Run:
         model = Translator(config.model, len(self.vocabulary))
         longest = max(max(len(source), len(target)) for source, target in self.train_data)
         if config.machine.checkpointing:
-            model.recompute_activations()
+            model.recompute_activations(**recomputing(dev.device))
             return_blocks_at_once()
         if dev.compile:
             model.compile(dynamic=True)

@@ -1,6 +1,12 @@
-"""Dropout on a CPU, where torch's own takes longer than some of the layers around it. On a GPU it is next to free."""
+"""Dropout on a CPU, where torch's own takes longer than some of the layers around it, and on Apple's GPU where a layer
+is computed twice. On other GPUs torch's is next to free and right.
+"""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,3 +41,25 @@ def quicken_dropout(model: nn.Module, dev: Device) -> None:
         for name, part in module.named_children():
             if type(part) is nn.Dropout:
                 setattr(module, name, QuickDropout(part.p).train(part.training))
+
+
+def recomputing(device: torch.device) -> dict[str, Any]:
+    """What torch's checkpoint() has to be told besides, so that a layer computed again drops what it dropped before.
+
+    It brings back the random numbers of every device but Apple's: there the gradients would be of another layer.
+    """
+    return {"context_fn": _with_the_same_numbers} if device.type == "mps" else {}
+
+
+def _with_the_same_numbers() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
+    return contextlib.nullcontext(), _drawing_from(torch.mps.get_rng_state())
+
+
+@contextlib.contextmanager
+def _drawing_from(state: Tensor) -> Iterator[None]:
+    now = torch.mps.get_rng_state()
+    torch.mps.set_rng_state(state)
+    try:
+        yield
+    finally:
+        torch.mps.set_rng_state(now)

@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from runtime.core import choose_device
-from runtime.dropout import QuickDropout, drop, quicken_dropout
+from runtime.dropout import QuickDropout, drop, quicken_dropout, recomputing
 
 CPU = choose_device("cpu", "fp32")
 
@@ -58,3 +59,21 @@ def test_elsewhere_torchs_own_is_quicker(elsewhere: dict[str, object]) -> None:
     model = nn.Sequential(nn.Dropout(0.5))
     quicken_dropout(model, dataclasses.replace(CPU, **elsewhere))
     assert type(model[0]) is nn.Dropout
+
+
+def test_a_layer_that_apples_gpu_computes_again_drops_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator()  # torch brings back the CPU's own numbers by itself, and these as little as Apple's
+    monkeypatch.setattr(torch.mps, "get_rng_state", generator.get_state)
+    monkeypatch.setattr(torch.mps, "set_rng_state", generator.set_state)
+    values = torch.ones(1000, requires_grad=True)
+    given = recomputing(torch.device("mps"))
+    dropped = [
+        checkpoint(lambda x: x * (torch.rand(1000, generator=generator) > 0.5), values, use_reentrant=False, **given)
+        for _ in range(2)
+    ]
+    after = generator.get_state()
+    sum(dropped).sum().backward()
+    assert torch.equal(values.grad, sum(dropped))
+    assert not torch.equal(*dropped)
+    assert torch.equal(generator.get_state(), after)
+    assert recomputing(torch.device("cuda")) == {}

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import train
+import trainer
 from config import Config
 from engines import writer_from
 from folders import RUNS
@@ -281,13 +282,18 @@ def test_the_learning_rate_rises_then_falls() -> None:
     assert shares[-1] < 0.01
 
 
-def test_recomputed_activations_change_no_result(begin: Begin, config: Config, change: Change) -> None:
+def test_recomputed_activations_change_no_result(
+    begin: Begin, config: Config, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[str] = []
+    monkeypatch.setattr(trainer, "recomputing", lambda device: kinds.append(device.type) or {})
     settings = change(config, "train", dropout=0.0)
     plain, recomputing = begin("plain", settings), begin("other", change(settings, "machine", checkpointing=True))
     assert recomputing.model.is_activation_checkpointing
     for number in range(3):
         batch = plain.blocks.batch(number)
         assert plain.update(batch).item() == pytest.approx(recomputing.update(batch).item(), rel=1e-5)
+    assert kinds == ["cpu"]
 
 
 def test_a_text_that_is_too_short_is_refused(begin: Begin, with_text: Callable[[str], Config]) -> None:

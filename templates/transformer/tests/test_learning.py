@@ -52,6 +52,15 @@ def test_memory_is_pinned_for_a_gpu_only(make_config: MakeConfig, tmp_path: Path
     Run(make_config(train={"steps": 1}, machine={"pin_memory": True}), tmp_path).train(never)
 
 
+def test_a_layer_is_computed_again_as_its_device_needs_it(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(train, "recomputing", lambda device: seen.append(device.type) or {})
+    Run(make_config(machine={"checkpointing": True}), tmp_path)
+    assert seen == ["cpu"]
+
+
 def test_the_loss_is_the_mean_over_what_must_be_said(make_config: MakeConfig, tmp_path: Path) -> None:
     run = Run(make_config(train={"batch_size": 3, "grad_accumulation": 2}), tmp_path)
     chosen = sorted(run.train_data, key=lambda pair: len(pair[1]))
