@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -90,6 +91,7 @@ def searched(
     from scaffold.discovery.search import search
     from scaffold.settings import load_settings
 
+    begun = time.monotonic()
     settings = load_settings()
     index = open_index(building=lambda: output.note("Building the index …") if output.at_terminal else None)
     if offline:
@@ -101,7 +103,7 @@ def searched(
     from scaffold.github.deadline import Deadline
     from scaffold.settings import with_gh_token
 
-    deadline = Deadline.after(SECONDS)
+    deadline = Deadline(begun + SECONDS)  # an index that had to be built first has used some of it
     with GitHub(with_gh_token(settings), deadline, refresh=refresh) as github:
         return search_live(index, text, github, filters, sort, limit)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from scaffold.discovery.index import open_index
 from tests.conftest import Answer
 from tests.github_server import GitHubServer
 
@@ -100,6 +102,21 @@ def test_a_server_that_hangs_costs_no_more_than_the_deadline(
     assert answer.json["hits"]
     assert "in time" in answer.json["notices"][0]
     assert time.monotonic() - before < 15  # the promise to the user, not a measurement
+
+
+def test_building_the_index_counts_as_well(
+    scaffold: Scaffold, server: GitHubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(**_: object) -> sqlite3.Connection:
+        time.sleep(0.4)
+        return open_index()
+
+    monkeypatch.setattr("scaffold.discovery.index.open_index", slowly)
+    monkeypatch.setattr("scaffold.discovery.live.SECONDS", 0.3)
+    answer = scaffold("search", "nlp", "--json")
+    assert answer.json["hits"]
+    assert "in time" in answer.json["notices"][0]
+    assert server.requests == []
 
 
 def test_offline_asks_nobody(scaffold: Scaffold, server: GitHubServer) -> None:
