@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -124,6 +125,15 @@ def test_every_combination_is_whole(tmp_path: Path, name: str) -> None:
         _check_document(path, content)
     _write(tmp_path / "project", files)
     _is_read(tmp_path / "project", tmp_path / "configs")
+
+
+@pytest.mark.parametrize("name", template_names())
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_commands_in_a_readme_are_those_of_its_own_environment(name: str, language: str) -> None:
+    """Bare `pip` and `torchrun` would be another Python's, or nobody's."""
+    readme = _files(load_template(name), "8xh100", language)["README.md"].decode()
+    bare = re.findall(r"(?:^|[`(])((?:python|pip|torchrun) (?:-|install|\w+\.py).*)", readme, re.MULTILINE)
+    assert not bare
 
 
 @pytest.mark.parametrize("name", template_names())
