@@ -181,6 +181,7 @@ def train_gpt2(row: list[Any], updates: int) -> None:
     """Updates of the `gpt2` starter's own model, loss and optimizer, in the order of its trainer."""
     import torch
 
+    from attention import quicken
     from config import read_config
     from learning import language_loss, make_optimizer, set_dropout
     from models import new_model
@@ -191,12 +192,14 @@ def train_gpt2(row: list[Any], updates: int) -> None:
         read_config(Path("config.toml")).scratch, n_layer=layers, n_head=heads, n_embd=width, vocab_size=vocabulary
     )
     model = new_model(shape, length, Vocabulary(vocabulary)).train()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    device = Device(torch.device("cpu"), precision, dtype, None)
     set_dropout(model, dropout)
+    quicken(model, device)
+    model.train()
     if checkpointing:
         model.activation_checkpointing_enable()
     optimizer = make_optimizer(model, 1e-3, 0.1)
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    device = Device(torch.device("cpu"), precision, dtype, None)
     blocks = torch.randint(0, vocabulary, (batch * parts, length))
     for _ in range(updates):
         for part in blocks.split(batch):

@@ -37,7 +37,9 @@ def attend(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
         )
-    length, query = query.shape[2], query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    length, scale = query.shape[2], query.shape[-1] ** -0.5 if scaling is None else scaling
+    # Laid out text by text, a product takes a part of them as it is; else it would copy that, and keep the copy.
+    query, key, value = (query * scale).contiguous(), key.contiguous(), value.contiguous()
     later = query.new_full((BLOCK, BLOCK), -math.inf).triu(1)
     blocks = []
     for begin in range(0, length, BLOCK):

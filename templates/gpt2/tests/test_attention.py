@@ -43,6 +43,25 @@ def test_weights_are_dropped_and_the_others_count_more() -> None:
     torch.testing.assert_close(weights[kept], (equal / 0.75).expand_as(weights)[kept])
 
 
+def test_no_copy_of_keys_and_values_is_kept_for_each_block() -> None:
+    """Queries, keys and values as GPT-2 hands them over: parts of one tensor, [B, T, heads, D] turned around."""
+    length, width = 4 * BLOCK, 2 * 8
+    made = torch.randn(3, length, 3 * width, requires_grad=True)
+    query, key, value = (part.view(3, length, 2, 8).transpose(1, 2) for part in made.split(width, 2))
+    kept: dict[int, int] = {}
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        kept[saved.untyped_storage().data_ptr()] = saved.untyped_storage().nbytes()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        found, _ = attend(CAUSAL, query, key, value, None, dropout=0.25)
+    keys = (length + BLOCK) // 2  # that a position meets, as runtime/memory.py counts them
+    weights = 3 * 2 * keys  # each as softmax makes it, what is dropped, and the product
+    assert sum(kept.values()) == 4 * 3 * length * (3 * width + weights)
+    assert found.shape == (3, length, 2, 8)
+
+
 def test_a_mask_of_ones_own_is_obeyed() -> None:
     query = torch.randn(1, 2, 6, 4)
     mask = torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()
