@@ -75,6 +75,7 @@ def main() -> int:
 
 def predict(row: tuple[Any, ...], *, exact: bool) -> int:
     """Bytes of a step by the formulas of the plan."""
+    sys.path.insert(0, str(ROOT))
     from scaffold.hardware.memory import Shape, Training
 
     name, width, heads, layers, vocabulary, length, batch, dropout, precision, checkpointing, parts = row

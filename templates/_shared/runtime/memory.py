@@ -21,7 +21,7 @@ PROCESS_BYTES = {"cpu": int(0.4 * GIB), "mps": int(0.6 * GIB), "cuda": int(0.8 *
 # What the allocator holds without use, as a share of everything but the logits (blocks as large as theirs go back at
 # once). glibc's heap was measured at 0.15 to 0.5 of it; with checkpointing the starters make it give back every block.
 # Caching allocators on a GPU round blocks up (general knowledge: 5 % and more).
-_RESERVE_SHARE = {"cpu": 0.35, "mps": 0.05, "cuda": 0.05, "xpu": 0.05}
+_RESERVE_SHARE = {"cpu": 0.38, "mps": 0.05, "cuda": 0.05, "xpu": 0.05}
 _RESERVE_SHARE_TRIMMED = 0.02
 _RESERVE_BYTES = {"cpu": 4 * MIB, "mps": 64 * MIB, "cuda": 64 * MIB, "xpu": 64 * MIB}
 _BLOCK = 64  # positions that look back together, in the gpt2 starter's attention.py
