@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 @nodes_option
 @set_option
 @click.option("--references", type=click.IntRange(0, 50), default=5, show_default=True, help="Named in the README.")
-@click.option("--lang", "language", type=click.Choice(["en", "ko"]), default="en", help="Language of the README.")
+@click.option(
+    "--lang",
+    "language",
+    type=click.Choice(["en", "ko"]),
+    default="en",
+    help="Language of the README and of the comments in config.toml.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be generated, write nothing.")
 @click.option("--force", is_flag=True, help="Add to a folder that is not empty; nothing of yours is deleted.")
 @click.option("--no-git", is_flag=True, help="Make no git repository.")

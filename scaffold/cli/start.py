@@ -43,7 +43,13 @@ class _Way:
 @target_options
 @nodes_option
 @set_option
-@click.option("--lang", "language", type=click.Choice(["en", "ko"]), default="en", help="Language of the README.")
+@click.option(
+    "--lang",
+    "language",
+    type=click.Choice(["en", "ko"]),
+    default="en",
+    help="Language of the README and of the comments in config.toml.",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing: take the best of everything.")
 @click.option("--offline", is_flag=True, help="Ask no server and clone nothing.")
 @click.option("--no-git", is_flag=True, help="Make no git repository.")

@@ -21,8 +21,7 @@ from scaffold.projects.running import running
 from scaffold.projects.template import Template
 
 _SUFFIX = ".j2"
-_KOREAN_README = "README.ko.md.j2"
-_README = "README.md.j2"
+_KOREAN = re.compile(r"\.ko(\.\w+\.j2)$")  # README.ko.md.j2: what a Korean project has in README.md.j2's place
 _HIDDEN = ("gitignore", "dockerignore", "skyignore", "devcontainer")  # they get a dot in front
 
 
@@ -35,7 +34,7 @@ def render(
         template: the starter.
         plan: its settings.
         name: the project's name, as the user typed it.
-        language: `en` or `ko`, for the README.
+        language: `en` or `ko`, for the README and the comments in the settings.
         references: the repositories that the README names: repo, url, description, license.
 
     Raises:
@@ -67,8 +66,10 @@ def render(
     }
     _check_plain(context)
     files = {}
-    for path, source in template.sources():
-        target = _target(path, language)
+    sources = dict(template.sources())
+    korean = {_KOREAN.sub(r"\1", path) for path in sources if _KOREAN.search(path)} if language == "ko" else set()
+    for path, source in sources.items():
+        target = None if path in korean else _target(path, language)
         if target is None:
             continue
         if path.endswith(_SUFFIX):
@@ -159,11 +160,9 @@ def _target(path: str, language: str) -> str | None:
     name = path.rsplit("/", 1)[-1]
     if name.startswith("_") and name != "__init__.py":
         return None
-    if name == _KOREAN_README:
-        return "README.md" if language == "ko" else None
-    if name == _README and language == "ko":
+    if _KOREAN.search(path) and language != "ko":
         return None
-    plain = path.removesuffix(_SUFFIX)
+    plain = _KOREAN.sub(r"\1", path).removesuffix(_SUFFIX)
     first = plain.partition("/")[0]
     return f".{plain}" if first in _HIDDEN else plain
 

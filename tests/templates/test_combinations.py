@@ -137,6 +137,18 @@ def test_commands_in_a_readme_are_those_of_its_own_environment(name: str, langua
 
 
 @pytest.mark.parametrize("name", template_names())
+@pytest.mark.parametrize("target", _KINDS)
+def test_the_korean_settings_differ_in_their_comments_alone(name: str, target: str) -> None:
+    template = load_template(name)
+    english, korean = (_files(template, target, language)["config.toml"].decode() for language in ("en", "ko"))
+    values = [[line for line in text.splitlines() if not line.startswith("#")] for text in (english, korean)]
+    assert values[0] == [line.replace('language = "ko"', 'language = "en"') for line in values[1]]
+    comments = [line for line in korean.splitlines() if line.startswith("#")]
+    assert [line for line in comments if not re.search("[가-힣]", line)] == []
+    assert not re.search("[가-힣]", english)
+
+
+@pytest.mark.parametrize("name", template_names())
 def test_what_a_user_writes_changes_no_code_and_no_other_setting(tmp_path: Path, name: str) -> None:
     template = load_template(name)
     texts = [setting.name for setting in template.settings.values() if setting.type is str and not setting.choices]
