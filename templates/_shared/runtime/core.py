@@ -63,11 +63,14 @@ def choose_device(
 
 
 def _pays(precision: str, kind: str, *, measured: bool) -> bool:
-    if precision == "bf16" and kind == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if precision == "bf16" and kind == "cpu":
+    if precision == "fp32":
+        return True
+    if kind == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.cuda.get_device_capability() >= TENSOR_CORES and (precision == "fp16" or has_bf16)
+    if kind == "cpu" and precision == "bf16":
         return measured or any(torch.cpu.get_capabilities().get(it) for it in ("avx512_bf16", "amx_bf16", "bf16"))
-    return precision == "fp32" or kind != "cpu"
+    return kind != "cpu"
 
 
 def _compiling_trouble(kind: str) -> str | None:

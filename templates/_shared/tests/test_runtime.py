@@ -60,23 +60,31 @@ def test_without_a_compiler_it_runs_uncompiled_and_says_so(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
-    ("capability", "triton", "precision", "compiled", "told"),
+    ("capability", "triton", "asked", "precision", "compiled", "told"),
     [
-        ((8, 9), True, "bf16", True, ""),
-        ((8, 9), False, "bf16", False, "Triton is not installed here"),  # as on Windows
-        ((7, 5), True, "fp16", True, "bf16, which is slow on this cuda: computing in fp16"),
-        ((6, 1), True, "fp32", False, "this GPU is too old for it"),
+        ((8, 9), True, "bf16", "bf16", True, ""),
+        ((8, 9), False, "bf16", "bf16", False, "Triton is not installed here"),  # as on Windows
+        ((7, 5), True, "fp16", "fp16", True, ""),
+        ((7, 5), True, "bf16", "fp16", True, "bf16, which is slow on this cuda: computing in fp16"),
+        ((6, 1), True, "fp16", "fp32", False, "fp16, which is slow on this cuda: computing in fp32"),
+        ((6, 1), True, "fp32", "fp32", False, "this GPU is too old for it"),
     ],
 )
 def test_a_gpu_that_is_older_than_planned_gets_what_suits_it(
-    monkeypatch: pytest.MonkeyPatch, capability: Any, triton: Any, precision: str, compiled: bool, told: str
+    monkeypatch: pytest.MonkeyPatch,
+    capability: Any,
+    triton: Any,
+    asked: str,
+    precision: str,
+    compiled: bool,
+    told: str,
 ) -> None:
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: capability >= (8, 0))
     monkeypatch.setattr("runtime.core.find_compiler", lambda _: "gcc")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: triton or None)
-    device = choose_device("cuda", "bf16", compile=True, measured=True)
+    device = choose_device("cuda", asked, compile=True, measured=True)
     assert (device.precision, device.compile) == (precision, compiled)
     assert told in (device.note or "")
     assert bool(told) == bool(device.note)
