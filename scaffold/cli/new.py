@@ -63,10 +63,11 @@ def references_of(template: Template, limit: int) -> list[dict[str, Any]]:
     """The best repositories for a template's tasks, for its README."""
     if limit == 0:
         return []
-    from scaffold.discovery.index import open_index
+    from scaffold.discovery.index import open_catalog
     from scaffold.discovery.search import references_for
 
-    hits = references_for(open_index(), template.tasks, limit)
+    # Of the catalog alone: the same input gives the same project, whatever lists were synced.
+    hits = references_for(open_catalog(), template.tasks, limit)
     return [
         {"repo": hit.repo, "url": hit.url, "description": hit.description or hit.title, "license": hit.license}
         for hit in hits

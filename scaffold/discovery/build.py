@@ -53,7 +53,7 @@ _SPELLINGS = 60_000
 Progress = Callable[[str], None]
 
 
-def fill(connection: sqlite3.Connection, catalog_path: Path, store_path: Path, stamp: str) -> None:
+def fill(connection: sqlite3.Connection, catalog_path: Path, store_path: Path | None, stamp: str) -> None:
     """Write the whole index into an empty database.
 
     Raises:
@@ -74,8 +74,8 @@ def fill(connection: sqlite3.Connection, catalog_path: Path, store_path: Path, s
     connection.commit()
 
 
-def _open_store(path: Path) -> sqlite3.Connection | None:
-    if not path.is_file():
+def _open_store(path: Path | None) -> sqlite3.Connection | None:
+    if path is None or not path.is_file():
         return None
     store = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:

@@ -26,7 +26,7 @@ class _Sources:
     """What an index is built from."""
 
     catalog: Path
-    store: Path
+    store: Path | None
 
     def stamp(self) -> str:
         """Changes when the catalog, what was synced, or the code and data that index them change."""
@@ -39,8 +39,19 @@ class _Sources:
         return f"{_SCHEMA_VERSION} {__version__} {zlib.crc32(content):08x} {synced} {' '.join(data)}"
 
 
+def open_catalog() -> sqlite3.Connection:
+    """The index of the catalog alone, for what must not change with the lists that were synced."""
+    if not paths.lists_path().is_file():
+        return open_index()
+    return open_index(paths.index_path().with_name("catalog.sqlite3"), synced=False)
+
+
 def open_index(
-    path: Path | None = None, catalog: Path | None = None, building: Callable[[], None] | None = None
+    path: Path | None = None,
+    catalog: Path | None = None,
+    building: Callable[[], None] | None = None,
+    *,
+    synced: bool = True,
 ) -> sqlite3.Connection:
     """The index of the present catalog and lists, built first if it is missing, old or damaged.
 
@@ -48,12 +59,13 @@ def open_index(
 
     Args:
         building: called before an index is built, which takes about a second for every 20,000 entries.
+        synced: with the lists that were synced.
 
     Raises:
         CatalogError: when the catalog must be read and is broken.
     """
     path = path or paths.index_path()
-    sources = _Sources(catalog or paths.catalog_path(), paths.lists_path())
+    sources = _Sources(catalog or paths.catalog_path(), paths.lists_path() if synced else None)
     stamp = sources.stamp()
     connection = _open_present(path, stamp)
     if connection is None:
@@ -73,9 +85,9 @@ def open_index(
     return connection
 
 
-def _generation(store: Path) -> str:
+def _generation(store: Path | None) -> str:
     """The number of changes to what was synced, or `-` where nothing was."""
-    if not store.is_file():
+    if store is None or not store.is_file():
         return "-"
     try:
         with contextlib.closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as connection:

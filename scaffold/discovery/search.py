@@ -223,8 +223,7 @@ def references_for(connection: sqlite3.Connection, tasks: Sequence[str], limit: 
         row = connection.execute("SELECT title FROM tasks WHERE id = ?", (task,)).fetchone()
         if row:
             for hit in search(connection, row["title"], Filters(kind="project"), limit=50).hits:
-                # Only the catalog's: the same input gives the same project, whatever lists were synced.
-                if "catalog" in hit.sources and not hit.successor and not hit.archived:
+                if not hit.successor and not hit.archived:
                     found.setdefault(hit.repo, hit)
     return list(found.values())[:limit]
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from scaffold.discovery.catalog import load_catalog
 from scaffold.hardware import targets
+from scaffold.paths import catalog_path
 from scaffold.projects.template import load_templates, template_names
 from tests.conftest import REPOSITORY, Answer
 
@@ -90,6 +92,22 @@ def test_references_are_named_and_nothing_is_cloned(scaffold: Scaffold, in_tmp: 
         readme = (in_tmp / f"with-{count}" / "README.md").read_text(encoding="utf-8")
         assert len(re.findall(r"^- \[[\w.-]+/[\w.-]+\]\(https://github\.com/", readme, re.MULTILINE)) == count
     assert not (in_tmp / "references").exists()
+
+
+def test_lists_that_were_synced_change_nothing_in_a_project(scaffold: Scaffold, in_tmp: Path) -> None:
+    assert scaffold("new", "sklearn", "p", "--no-git").code == 0
+    readme = (in_tmp / "p" / "README.md").read_text(encoding="utf-8")
+    tables = [entry for entry in load_catalog(catalog_path()).entries if "tabular-data" in entry.tasks]
+    projects = [f"- [{entry.title}](https://github.com/{entry.repo})" for entry in tables if entry.repo not in readme]
+    for number in range(3):
+        place = in_tmp / "lists" / "a" / f"awesome-tables-{number}"
+        place.mkdir(parents=True)
+        text = "# Awesome tables\n\n## Tabular data\n" + "\n".join(projects[number:])
+        (place / "README.md").write_text(text, encoding="utf-8")
+    assert scaffold("sync", "--from", in_tmp / "lists").code == 0
+    (in_tmp / "p").rename(in_tmp / "first")
+    assert scaffold("new", "sklearn", "p", "--no-git").code == 0
+    assert (in_tmp / "p" / "README.md").read_text(encoding="utf-8") == readme
 
 
 def test_korean_readme(scaffold: Scaffold, in_tmp: Path) -> None:
