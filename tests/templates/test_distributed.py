@@ -438,7 +438,7 @@ def test_what_can_not_be_is_told_once(tmp_path: Path, starter: str, setting: str
     assert re.search(r"error: 24 \w+ an update .* can't be shared equally by 5 processes", said)
     assert said.count("error: ") == 1
     said = _run(project, [*_processes(2), *_TRAIN[starter]])
-    assert said.count("note: config.toml asks for fp16, which is slow on this cpu") == 1
+    assert said.count("note: config.toml asks for fp16, which does not suit this cpu") == 1
     config.write_text(re.sub(f"(?m)^{setting.split()[0]} = .*", setting, config.read_text("utf-8")), "utf-8")
     said = _run(project, [*_processes(2), "train.py", "--resume"], code=1)
     assert f"error: {refusal}" in said

@@ -51,8 +51,9 @@ def choose_device(
     if kind != device:
         notes.append(f"config.toml asks for {device}, which torch does not find here: running on {kind}")
     if not _pays(precision, kind, measured=measured):
-        nearest = "fp16" if kind == "cuda" and torch.cuda.get_device_capability() >= TENSOR_CORES else "fp32"
-        notes.append(f"config.toml asks for {precision}, which is slow on this {kind}: computing in {nearest}")
+        tensor_cores = kind == "cuda" and torch.cuda.get_device_capability() >= TENSOR_CORES
+        nearest = "fp16" if tensor_cores else "bf16" if kind == "xpu" else "fp32"
+        notes.append(f"config.toml asks for {precision}, which does not suit this {kind}: computing in {nearest}")
         precision = nearest
     if compile and (trouble := _compiling_trouble(kind)):
         notes.append(f"config.toml asks for compile, but {trouble}: running without")
@@ -70,7 +71,7 @@ def _pays(precision: str, kind: str, *, measured: bool) -> bool:
         return torch.cuda.get_device_capability() >= TENSOR_CORES and (precision == "fp16" or has_bf16)
     if kind == "cpu" and precision == "bf16":
         return measured or any(torch.cpu.get_capabilities().get(it) for it in ("avx512_bf16", "amx_bf16", "bf16"))
-    return kind != "cpu"
+    return precision == "bf16" or kind == "mps"  # scaling the loss of fp16 takes fp64, which some of Intel's lack
 
 
 def _compiling_trouble(kind: str) -> str | None:

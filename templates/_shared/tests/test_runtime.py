@@ -65,8 +65,8 @@ def test_without_a_compiler_it_runs_uncompiled_and_says_so(tmp_path: Path, monke
         ((8, 9), True, "bf16", "bf16", True, ""),
         ((8, 9), False, "bf16", "bf16", False, "Triton is not installed here"),  # as on Windows
         ((7, 5), True, "fp16", "fp16", True, ""),
-        ((7, 5), True, "bf16", "fp16", True, "bf16, which is slow on this cuda: computing in fp16"),
-        ((6, 1), True, "fp16", "fp32", False, "fp16, which is slow on this cuda: computing in fp32"),
+        ((7, 5), True, "bf16", "fp16", True, "bf16, which does not suit this cuda: computing in fp16"),
+        ((6, 1), True, "fp16", "fp32", False, "fp16, which does not suit this cuda: computing in fp32"),
         ((6, 1), True, "fp32", "fp32", False, "this GPU is too old for it"),
     ],
 )
@@ -88,6 +88,12 @@ def test_a_gpu_that_is_older_than_planned_gets_what_suits_it(
     assert (device.precision, device.compile) == (precision, compiled)
     assert told in (device.note or "")
     assert bool(told) == bool(device.note)
+
+
+def test_intels_gpus_compute_in_bf16_where_another_would_in_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GradScaler takes numbers of 64 bits, and Arc cards have none."""
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("xpu"))
+    assert choose_device("cuda", "fp16").precision == "bf16"
 
 
 def test_a_gpu_that_does_not_tell_its_free_memory_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
