@@ -30,7 +30,7 @@ _CLONED = 3  # references
 
 @dataclass(frozen=True)
 class _Way:
-    """Which starter a topic leads to. `nearest` is one of a related task, only to be named."""
+    """Which task a topic means, if any, and which starter that has. `nearest` is a related task's, only to be named."""
 
     task: str | None
     template: str | None
@@ -81,9 +81,9 @@ def command(
     machine = machine_for(target, recording)
     connection = open_index()
     result = search(connection, topic, limit=_SHOWN)
-    way = _find_way(connection, result)
-    if way.task is None:
+    if not result.hits:
         raise UsageError(f"nothing is known of “{topic}”", hint=" ".join(result.notices))
+    way = _find_way(connection, result)
     starter = load_template(way.template) if way.template else None
     destination = directory or _free_name(f"my-{way.template}")
     if starter:
@@ -120,9 +120,10 @@ def show_hits(output: Output, result: SearchResult) -> None:
 def _find_way(connection: sqlite3.Connection, result: SearchResult) -> _Way:
     from scaffold.discovery.search import templates_for
 
-    task = result.tasks[0] if result.tasks else result.hits[0].tasks[0] if result.hits else None
-    if task is None:
+    tasks = result.tasks or result.hits[0].tasks
+    if not tasks:
         return _Way(None, None, None)
+    task = tasks[0]
     own = templates_for(connection, [task])
     if own:
         return _Way(task, own[0], None)
@@ -158,7 +159,7 @@ def _free_name(name: str) -> Path:
 def _other_ways(result: SearchResult, way: _Way) -> list[str]:
     if way.nearest:
         return [f"scaffold new {way.nearest} my-{way.nearest}"]
-    return next_commands(result) if result.hits else []
+    return next_commands(result)
 
 
 def _show(output: Output, result: SearchResult, way: _Way, created: Created | None) -> None:
@@ -166,8 +167,8 @@ def _show(output: Output, result: SearchResult, way: _Way, created: Created | No
         output.line()
         show_created(output, created)
         return
-    if way.task and not way.template:
-        text = f"No starter is made for {way.task} yet."
+    if not way.template:
+        text = f"No starter is made for {way.task or 'this topic'} yet."
         output.line(f"{text} The nearest is {way.nearest}." if way.nearest else text)
     steps: list[Any] = _other_ways(result, way)
     if steps:

@@ -61,6 +61,23 @@ def test_an_unknown_topic_is_wrong_usage(scaffold: Scaffold, in_tmp: Path) -> No
     assert "qwertyuiop" in answer.err
 
 
+def test_a_topic_that_only_synced_lists_know_has_no_task(scaffold: Scaffold, in_tmp: Path) -> None:
+    place = in_tmp / "lists" / "a" / "awesome-bread"
+    place.mkdir(parents=True)
+    text = "# Awesome bread\n\n## Sourdough\n- [Buddy](https://github.com/b/buddy) - Sourdough timer.\n"
+    (place / "README.md").write_text(text, encoding="utf-8")
+    assert scaffold("sync", "--from", in_tmp / "lists").code == 0
+    answer = scaffold("start", "sourdough timer", "--yes", "--offline", "--json")
+    assert answer.code == 0, answer.err
+    assert (answer.json["task"], answer.json["new"]) == (None, None)
+    assert "scaffold clone b/buddy" in answer.json["next"]
+    assert "No starter is made for this topic" in scaffold("start", "sourdough timer", "--yes", "--offline").out
+
+
+def test_a_task_of_which_nothing_matches_is_unknown(scaffold: Scaffold, in_tmp: Path) -> None:
+    assert scaffold("start", "김치찌개 끓이는 법", "--yes", "--offline").code == 2  # 법 is law
+
+
 def test_references_that_fail_do_not_stop_the_project(
     scaffold: Scaffold, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
