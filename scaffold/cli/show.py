@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaffold.cli.output import Output, clean, output_options
-from scaffold.errors import NotFoundError, ScaffoldError, UsageError
+from scaffold.errors import AuthError, NotFoundError, RateLimitError, ScaffoldError, UsageError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -108,6 +108,9 @@ def _find(index: sqlite3.Connection, settings: Settings, name: str, *, offline: 
                 return find_live(index, name, github)
         except NotFoundError:
             raise NotFoundError(f"neither the index nor GitHub knows {name}", hint=unknown.hint) from None
+        except (AuthError, RateLimitError) as error:
+            error.message = f"{unknown.message}, and GitHub: {error.message}"
+            raise
         except ScaffoldError as error:
             raise NotFoundError(f"{unknown.message}, and GitHub: {error.message}", hint=unknown.hint) from None
 

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,6 +164,23 @@ def test_what_the_index_does_not_know_is_asked_from_github(scaffold: Scaffold, s
     shown = scaffold("show", "new/knots", "--json").json
     assert (shown["stars"], shown["language"], shown["sources"]) == (40_000, "Rust", ["github"])
     assert scaffold("show", "no/body").code == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ({"status": 403, "headers": {"X-RateLimit-Remaining": "0"}}, 6),
+        ({"status": 401}, 5),
+        ({"status": 500}, 3),
+    ],
+)
+def test_what_keeps_github_from_telling_of_a_repository_has_its_code(
+    scaffold: Scaffold, server: GitHubServer, fault: dict[str, Any], code: int
+) -> None:
+    server.fail(**fault)
+    answer = scaffold("show", "no/body", "--json")
+    assert (answer.code, answer.out) == (code, "")
+    assert "the index does not know no/body, and GitHub: " in answer.err
 
 
 def test_a_folder_is_synced_without_a_network(scaffold: Scaffold, server: GitHubServer, tmp_path: Path) -> None:
