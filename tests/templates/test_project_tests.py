@@ -33,9 +33,10 @@ def _mutations() -> list[Any]:
     return parameters
 
 
-def _generated(name: str, folder: Path) -> Path:
+def _generated(name: str, folder: Path, language: str = "en") -> Path:
     project = folder / "project"
-    create(load_template(name), project, load("cpu-8gb"), [], Choices(target="cpu-8gb", git=False))
+    choices = Choices(target="cpu-8gb", language=language, git=False)
+    create(load_template(name), project, load("cpu-8gb"), [], choices)
     return project
 
 
@@ -50,9 +51,10 @@ def _own_tests(project: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("language", ["en", pytest.param("ko", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", template_names())
-def test_the_projects_own_tests_pass(tmp_path: Path, name: str) -> None:
-    answer = _own_tests(_generated(name, tmp_path))
+def test_the_projects_own_tests_pass(tmp_path: Path, name: str, language: str) -> None:
+    answer = _own_tests(_generated(name, tmp_path, language))
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 

@@ -125,7 +125,11 @@ def test_trials_train_and_the_best_settings_become_a_file(
     assert loss < 5
     best = read_config(tmp_path / "tuning" / "best.toml")
     assert best == with_values(read_config(PROJECT / "config.toml"), tune.with_followers(values, config))
-    assert "# Size of an update" in (tmp_path / "tuning" / "best.toml").read_text(encoding="utf-8")
+    said = [
+        [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        for path in (PROJECT / "config.toml", tmp_path / "tuning" / "best.toml")
+    ]
+    assert said[0] == said[1]
     assert sorted(path.name for path in (tmp_path / "tuning").iterdir()) == ["best.toml", "trials.db", "tuning.png"]
 
 
