@@ -201,10 +201,10 @@ def resolve_task(connection: sqlite3.Connection, name: str) -> str:
     if fold(name) in names:
         return str(names[fold(name)])
     close = nearest(fold(name), names, 5) or loosely_near(fold(name), list(names))
-    near = list(dict.fromkeys(names[name] for name in close))
-    ids = [row["id"] for row in connection.execute("SELECT id FROM tasks ORDER BY id")]
-    hint = f"Did you mean {', '.join(near)}?" if near else f"The tasks are: {', '.join(ids)}"
-    raise UsageError(f"there is no task “{name}”", hint=hint)
+    near = dict.fromkeys(names[name] for name in close)
+    some = [row["id"] for row in connection.execute("SELECT id FROM tasks ORDER BY rowid LIMIT 5")]
+    more = f"Some tasks: {', '.join(some)}. `scaffold search WORDS --json` tells those of a topic."
+    raise UsageError(f"there is no task “{name[:_QUOTED]}”", hint=f"Did you mean {', '.join(near)}?" if near else more)
 
 
 def templates_for(connection: sqlite3.Connection, tasks: Sequence[str]) -> tuple[str, ...]:

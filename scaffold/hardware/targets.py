@@ -177,8 +177,10 @@ def _nearest(wanted: str, cloud: str | None) -> list[str]:
     import difflib
 
     match = next(filter(None, (re.fullmatch(shape, wanted) for shape in _SEVERAL)), None)
-    bare, several = (match["name"], f"{match['count']}x") if match else (wanted, "")
     known = {_normal(known): known for known in (*names(), *_instances_of(cloud))}
+    if match and (int(match["count"]) > _MOST_CARDS or any(key.startswith(wanted) for key in known)):
+        match = None  # the x is a letter of the name: rtx-409
+    bare, several = (match["name"], f"{match['count']}x") if match else (wanted, "")
     begun = [key for key in known if bare and key.startswith(bare)] or [
         key for key in known if bare.startswith(f"{key}-")
     ]

@@ -126,6 +126,11 @@ def test_an_unknown_task_is_wrong_usage_with_the_nearest(index: sqlite3.Connecti
     with pytest.raises(UsageError) as error:
         search(index, "nlp", Filters(task="speech-recognitoin"))
     assert error.value.hint == "Did you mean speech-recognition?"
+    with pytest.raises(UsageError) as error:
+        search(index, "nlp", Filters(task="뷁"))
+    assert error.value.hint is not None
+    assert error.value.hint.startswith("Some tasks: ")
+    assert error.value.hint.count(",") < 5
 
 
 def test_an_empty_query_is_wrong_usage(index: sqlite3.Connection) -> None:

@@ -58,7 +58,8 @@ def test_several_cards() -> None:
      ("2xcpu-8gb", "cpu-8gb"),
      ("g5.xlage", "g5.xlarge"), ("h10x8", "h100"), ("2xg5.xlarge", "g5.xlarge"), ("2xm2-16gb", "m2-16gb"),
      ("", "colab-t4"), ("8xa100", "nearest: 8xa100-40gb, 8xa100-80gb"), ("v100", "nearest: v100-16gb, v100-32gb"),
-     ("h100-sxm5", "nearest: h100"), ("gcp:a3", "nearest: a3-highgpu-1g"), ("oci:8xh100", "can stand: aws, azure")],
+     ("h100-sxm5", "nearest: h100"), ("gcp:a3", "nearest: a3-highgpu-1g"), ("oci:8xh100", "can stand: aws, azure"),
+     ("rtx-409", "nearest: rtx-4090"), ("rtx-5", "nearest: rtx-5090")],
 )  # fmt: skip
 def test_an_unknown_target_names_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UsageError) as error:
