@@ -65,6 +65,13 @@ class Checks:
         elif value == "bf16" and self._older_than(_AMPERE):
             better = "fp16" if not self._older_than(_TRITON_OLDEST) else "fp32"
             raise UsageError(f"{self._card} has no units for bf16", hint=f"Use --set precision={better}.")
+        elif value == "fp16" and self._older_than(_TRITON_OLDEST):
+            raise UsageError(f"{self._card} has no tensor cores for fp16", hint="Use --set precision=fp32.")
+        elif value == "fp16" and self.device == "xpu":
+            raise UsageError(
+                "fp16 has its loss scaled in 64 bits, which not all of Intel's GPUs have",
+                hint="Use --set precision=bf16.",
+            )
 
     def tf32(self, value: bool) -> None:
         """TF32 is a matter of NVIDIA's tensor cores, from Ampere on."""

@@ -34,6 +34,8 @@ def _old_card(capability: str) -> Machine:
         (load("cpu-8gb"), "precision", "bf16", "no units for bf16", "fp32"),
         (load("colab-t4"), "precision", "bf16", "Tesla T4 has no units for bf16", "precision=fp16"),
         (_old_card("6.1"), "precision", "bf16", "no units for bf16", "precision=fp32"),
+        (_old_card("6.1"), "precision", "fp16", "no tensor cores for fp16", "precision=fp32"),
+        (load("arc-b580"), "precision", "fp16", "64 bits", "precision=bf16"),
         (load("colab-t4"), "tf32", "true", "has no TF32", "8.0"),
         (load("mi300x"), "tf32", "true", "has no TF32", "NVIDIA"),
         (load("cpu-8gb"), "tf32", "true", "this device has no TF32", "NVIDIA"),
