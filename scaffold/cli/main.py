@@ -125,6 +125,8 @@ def _invoke(arguments: Sequence[str], output: Output) -> int:
 
 def _unexpected(error: Exception) -> ScaffoldError:
     """What to say of an error that no command explained."""
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return ScaffoldError("the folder that you are in is not there any more", hint="Change to another one: cd")
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         reason = _DISK_ERRORS.get(error.errno or 0) or (error.strerror or str(error)).lower()

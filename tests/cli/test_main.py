@@ -134,6 +134,18 @@ def test_an_unexpected_error_is_a_line_and_a_traceback_only_with_debug(
     assert scaffold("plan", "nope", "--debug").code == 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a folder that is in use cannot be removed")
+def test_a_working_directory_that_is_gone_is_said(
+    scaffold: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    answer = scaffold("new", "sklearn", "project")
+    assert answer.code == 1
+    assert answer.err.startswith("error: the folder that you are in is not there any more\n")
+
+
 def test_a_console_that_cannot_show_korean_still_gets_an_answer() -> None:
     answer = _scaffold("search", "강화학습", PYTHONIOENCODING="ascii")
     assert answer.returncode == 0, answer.stderr
