@@ -8,15 +8,18 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _PREFIX = ".scaffold-"
 _LOCK_SUFFIX = ".lock"
 _OURS = re.compile(r"\.scaffold-[0-9a-f]{12}(?:\.lock)?")
 _SWEEP_SECONDS = 3.0
+_BUSY_SECONDS = 3.0
+_WINDOWS = os.name == "nt"
 
 
 @contextlib.contextmanager
@@ -57,9 +60,12 @@ def held(path: Path, *, wait: bool = False) -> Iterator[bool]:
         yield file is not None
     finally:
         if file is not None:
+            if _WINDOWS:  # nothing that is open can be removed there: once another has it open, this does nothing
+                os.close(file)
             with contextlib.suppress(OSError):
                 path.unlink()
-            os.close(file)
+            if not _WINDOWS:
+                os.close(file)
 
 
 def _acquire(path: Path, *, wait: bool) -> int | None:
@@ -68,7 +74,7 @@ def _acquire(path: Path, *, wait: bool) -> int | None:
         try:
             locked = _lock(file)
             # The one who held it before may have removed it meanwhile: then this is a lock on a file that is gone.
-            if locked and path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+            if locked and (_WINDOWS or (path.exists() and os.path.samestat(os.fstat(file), path.stat()))):
                 return file
         except BaseException:
             os.close(file)
@@ -112,7 +118,42 @@ def _sweep(parent: Path) -> None:
 def remove(folder: Path) -> None:
     """Remove a folder that may not be there, also while a git that outlived its scaffold still writes into it."""
     end = time.monotonic() + _SWEEP_SECONDS
+    if _WINDOWS:
+        folder = Path(_of_any_length(str(folder.absolute())))
     while folder.exists() and time.monotonic() < end:
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
+            if _WINDOWS:
+                _make_writable(folder)
             time.sleep(0.05)
+
+
+def patiently(act: Callable[[], object]) -> None:
+    """Rename something that is new, also where Windows does not permit it yet.
+
+    There a virus scanner, an indexer or a cloud's client has new files open for a moment, and then neither they nor the
+    folder around them can be renamed.
+    """
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            act()
+            return
+        except PermissionError:
+            if not _WINDOWS or time.monotonic() > end:
+                raise
+        time.sleep(0.1)
+
+
+def _of_any_length(folder: str) -> str:
+    """The name by which Windows reaches also what lies more than 260 characters deep."""
+    return folder if folder.startswith("\\\\") else f"\\\\?\\{folder}"
+
+
+def _make_writable(folder: Path) -> None:
+    """git's objects are read-only files, which Windows does not remove."""
+    for parent, folders, names in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            with contextlib.suppress(OSError):
+                if not path.is_symlink():
+                    path.chmod(stat.S_IREAD | stat.S_IWRITE | stat.S_IEXEC)

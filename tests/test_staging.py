@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from scaffold.staging import held, staging_folder
+from scaffold import staging
+from scaffold.projects.generate import write_project
+from scaffold.staging import held, patiently, staging_folder
 from tests.references.conftest import leftovers
 
 
@@ -62,3 +68,67 @@ def test_a_lock_is_held_by_one_at_a_time(in_tmp: Path) -> None:
     assert not path.exists()
     with held(path) as again:
         assert again
+
+
+@pytest.fixture
+def as_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No read-only file and nothing that is open can be removed, nothing is renamed to a name that is taken."""
+    unlink, rename = os.unlink, os.rename
+
+    def careful_unlink(path: str | Path, *, dir_fd: int | None = None) -> None:
+        found = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+        opened = [link.stat() for link in Path("/proc/self/fd").iterdir() if link.exists()]
+        if not found.st_mode & stat.S_IWRITE or any(os.path.samestat(found, other) for other in opened):
+            raise PermissionError(errno.EACCES, "Access is denied", str(path))
+        unlink(path, dir_fd=dir_fd)
+
+    def careful_rename(source: Path, target: Path) -> None:
+        if Path(target).exists():
+            raise FileExistsError(errno.EEXIST, "Cannot create a file when that file already exists", str(target))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "unlink", careful_unlink)
+    monkeypatch.setattr(os, "rename", careful_rename)
+    monkeypatch.setattr(staging, "_WINDOWS", True)
+    monkeypatch.setattr(staging, "_of_any_length", str)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.usefixtures("as_on_windows")
+def test_nothing_stays_on_windows_neither_locks_nor_gits_read_only_files(in_tmp: Path) -> None:
+    with staging_folder(in_tmp) as folder:
+        (folder / ".git/objects").mkdir(parents=True)
+        packed = folder / ".git/objects/pack"
+        packed.write_text("x")
+        packed.chmod(0o444)
+    with held(in_tmp / "lock") as mine, held(in_tmp / "lock") as theirs:
+        assert (mine, theirs) == (True, False)
+    assert list(in_tmp.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.usefixtures("as_on_windows")
+def test_a_project_takes_the_place_of_an_empty_folder_on_windows(in_tmp: Path) -> None:
+    (in_tmp / "mine").mkdir()
+    write_project(in_tmp / "mine", {"a.txt": b"x"})
+    assert [path.name for path in in_tmp.rglob("*")] == ["mine", "a.txt"]
+
+
+def test_a_rename_waits_on_windows_for_who_has_the_file_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def act() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise PermissionError(errno.EACCES, "The process cannot access the file")
+
+    with pytest.raises(PermissionError):
+        patiently(act)
+    monkeypatch.setattr(staging, "_WINDOWS", True)
+    patiently(act)
+    assert len(tries) == 3
+
+
+def test_windows_is_asked_for_deep_folders_by_their_long_name() -> None:
+    assert staging._of_any_length(r"C:\deep") == r"\\?\C:\deep"
+    assert staging._of_any_length(r"\\server\share\deep") == r"\\server\share\deep"

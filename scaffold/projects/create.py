@@ -18,6 +18,7 @@ from scaffold.projects.generate import check_destination, write_project
 from scaffold.projects.plan import Plan, make_plan
 from scaffold.projects.render import render
 from scaffold.projects.template import Template
+from scaffold.staging import remove
 
 _FIRST_COMMIT = "Start from scaffold's {name} template"
 
@@ -116,7 +117,7 @@ def _write(destination: Path, files: Mapping[str, bytes], template: str, choices
         except ScaffoldError as error:
             # A project without git is still a project.
             notices.append(f"No git repository was made: {error.message}. {error.hint or ''}".strip())
-            shutil.rmtree(project / ".git", ignore_errors=True)
+            remove(project / ".git")
 
     write_project(destination, files, force=choices.force, finish=commit if choices.git else None)
     return notices

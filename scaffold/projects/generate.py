@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scaffold.errors import RefusedError, ScaffoldError, UsageError
 from scaffold.projects.provenance import generated_hashes
-from scaffold.staging import staging_folder
+from scaffold.staging import patiently, staging_folder
 
 
 def check_destination(destination: Path, *, force: bool) -> None:
@@ -116,9 +116,14 @@ def _write_files(project: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _rename(project: Path, destination: Path) -> None:
+    there = destination.is_dir() and not destination.is_symlink()
     try:
-        project.rename(destination)
+        if there:
+            destination.rmdir()  # empty: but Windows renames nothing to a name that is taken
+        patiently(lambda: project.rename(destination))
     except OSError as error:
+        if there and not destination.exists():
+            destination.mkdir()
         if destination.is_dir() and any(destination.iterdir()):
             raise ScaffoldError(
                 f"{destination} was made by another program meanwhile", hint="Choose another name."

@@ -13,7 +13,7 @@ from scaffold.errors import RefusedError, ScaffoldError
 from scaffold.references.reference import Reference, failed
 from scaffold.repository import RepositoryName, RepositorySpec, same_address, shown
 from scaffold.settings import Settings
-from scaffold.staging import remove, staging_folder
+from scaffold.staging import patiently, remove, staging_folder
 from scaffold.vcs import History, Repositories
 from scaffold.vcs.errors import TransientError
 from scaffold.vcs.submodules import Submodules
@@ -118,7 +118,7 @@ class Bringer:
         try:
             with contextlib.suppress(FileNotFoundError):
                 target.rmdir()
-            into.rename(target)
+            patiently(lambda: into.rename(target))
         except OSError:
             if _is_free(target):
                 raise

@@ -13,7 +13,7 @@ from pathlib import Path
 from scaffold.errors import NotFoundError, RefusedError, ScaffoldError
 from scaffold.repository import RepositoryName, RepositorySpec, check_ref, is_commit, parse_name, parse_spec
 from scaffold.settings import Settings
-from scaffold.staging import held
+from scaffold.staging import held, patiently
 
 _HEADER = """\
 # Made by `scaffold clone`. `scaffold clone --locked` brings exactly these commits back.
@@ -139,7 +139,7 @@ def _write(path: Path, entries: dict[str, Locked]) -> None:
             file.write(_HEADER + "".join(_table(entries[key]) for key in sorted(entries)))
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        patiently(lambda: temporary.replace(path))
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()

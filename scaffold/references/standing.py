@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from scaffold.references.bring import place_of
 from scaffold.references.lock import Locked, forget, read_lock
 from scaffold.repository import RepositoryName, is_commit, parse_name, parse_spec
 from scaffold.settings import Settings
-from scaffold.staging import remove, staging_folder
+from scaffold.staging import patiently, remove, staging_folder
 from scaffold.vcs import Repositories
 
 _AT_ONCE = 8
@@ -118,7 +119,8 @@ def remove_references(
         try:
             with staging_folder(directory) as staging:
                 for number, folder in enumerate(there):
-                    folder.rename(staging / str(number))  # gone as a whole, whatever stops the deleting
+                    # Gone as a whole, whatever stops the deleting.
+                    patiently(partial(folder.rename, staging / str(number)))
                     with contextlib.suppress(OSError):
                         folder.parent.rmdir()
                     remove(staging / str(number))

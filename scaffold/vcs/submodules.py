@@ -17,7 +17,7 @@ from typing import NamedTuple
 from scaffold.errors import RefusedError, ScaffoldError
 from scaffold.repository import parse_spec, same_address, shown
 from scaffold.settings import Settings
-from scaffold.staging import remove
+from scaffold.staging import patiently, remove
 from scaffold.vcs import RemoteRef, Repositories
 
 _DEEPEST = 4
@@ -106,7 +106,7 @@ class Submodules:
             place.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 place.rmdir()
-            self.staging.rename(place)
+            patiently(lambda: self.staging.rename(place))
         finally:
             remove(self.staging)
 

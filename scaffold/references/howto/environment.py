@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from scaffold.errors import RefusedError, ScaffoldError
 from scaffold.references.howto.model import HowTo, Way
 from scaffold.references.howto.process import Failed, run
+from scaffold.staging import remove
 
 Progress = Callable[[str], None]
 """Called with one line of what is being done, free of control characters."""
@@ -78,7 +78,7 @@ def make_environment(
         for arguments in way.pip:
             _step([str(python), "-I", "-m", "pip", *arguments], folder, tell, end)
     except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
+        remove(place)
         raise
     return Environment(place, python, way.source)
 
