@@ -17,7 +17,7 @@ from scaffold.discovery.plain import decoded, heading_words, rst_to_markdown, ti
 from scaffold.discovery.titles import DESCRIPTION, describe, is_generic, is_part
 
 # Goes up when the same README would give other entries: what was synced is parsed anew then.
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 _MAX_ENTRIES = 50_000
 _MAX_FILES = 60
 _FEW, _MANY = 3, 25

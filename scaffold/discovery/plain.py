@@ -217,6 +217,7 @@ def _rst_links(text: str, targets: dict[str, str]) -> str:
 
 SHORTCODE = re.compile(r":[a-z0-9_+-]{2,40}:")
 _EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|_{1,3})(?=\S)|(?<=\S)(\*{1,3}|_{1,3})(?!\w)")
+_BACK = re.compile(r"\W{0,4}\b(?:back|return) to (?:the )?(?:top|(?:table of )?contents|toc)\W{0,4}$", re.IGNORECASE)
 _EMOJI = re.compile(
     "[\U0001f000-\U0001faff\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\ufe0e\ufe0f\u20e3]"
 )
@@ -232,7 +233,8 @@ def tidy(text: str) -> str:
 
 
 def heading_words(text: str) -> str:
-    """The words of a heading: no emoji, no numbering."""
+    """The words of a heading: no emoji, no numbering, no way back to the top."""
     words = tidy(_EMOJI.sub("", text))
     words = re.sub(r"^(?:\d{1,2}(?:\.\d{1,2}){0,3}[.)]?|[IVX]{1,4}\.|[A-Za-z][.)])\s+", "", words)
+    words = _BACK.sub("", words)
     return words.strip(" -–—:|•·#*[]").strip()[:120]

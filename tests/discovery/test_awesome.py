@@ -101,6 +101,11 @@ def test_a_group_of_items_is_a_section_and_an_entry_is_none() -> None:
     assert [entry.section for entry in _parse(text).entries] == [("P", "Group"), ("P",), ("P",)]
 
 
+def test_a_way_back_to_the_top_is_no_part_of_a_section() -> None:
+    text = "# L\n## P ([back to top](#l))\n- **Rust** | [Back to Top](#l)\n  - [Anvil](https://github.com/a/a)\n"
+    assert _parse(text).entries[0].section == ("P", "Rust")
+
+
 def test_a_contents_heading_of_the_first_level_does_not_swallow_the_list() -> None:
     assert _repos("L\n=\n\nContents\n=\n* [x](#x)\n\n## X\n- [Anvil](https://github.com/a/a)\n") == ["a/a"]
 
