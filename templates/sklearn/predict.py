@@ -54,12 +54,13 @@ def predict(model: BaseEstimator, info: store.ModelInfo, table: pd.DataFrame) ->
 
 def _peculiar(table: pd.DataFrame, features: pd.DataFrame, info: store.ModelInfo) -> list[str]:
     notes = []
+    kinds = {"number": say("number"), "date": say("date"), "boolean": say("boolean")}
     for column in info.columns:
         unread = table[column.name].notna() & features[column.features[0]].isna()
         if unread.any():
             shown = f"{unread.sum()} ({shorten(str(table.loc[unread, column.name].iloc[0]))!r})"
             text = "{name}: values that are no {kind} count as missing: {values}"
-            notes.append(say(text, name=column.name, kind=column.kind, values=shown))
+            notes.append(say(text, name=column.name, kind=kinds.get(column.kind, column.kind), values=shown))
     extra = [name for name in table if name not in {info.target, *(column.name for column in info.columns)}]
     if extra:
         notes.append(say("columns that the model does not use: {names}", names=listed(extra, 10)))

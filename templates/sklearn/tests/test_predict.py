@@ -142,6 +142,16 @@ def test_odd_rows_are_predicted_all_the_same(project: Path, capsys: pytest.Captu
     assert "new column" in printed
 
 
+def test_the_kind_of_a_column_is_told_in_korean(project: Path, capsys: pytest.CaptureFixture) -> None:
+    config = project / "config.toml"
+    config.write_text(config.read_text("utf-8").replace('language = "en"', 'language = "ko"'), encoding="utf-8")
+    header, rows = customer_rows(1)
+    rows[0][header.index("나이")] = "비밀"
+    path = write_csv(project / "odd.csv", header, rows)
+    assert main([str(path)], project) == 0
+    assert "나이: 수가 아닌 값은 결측으로 봅니다: 1 ('비밀')" in capsys.readouterr().out
+
+
 def test_a_file_that_lacks_a_column_is_refused(project: Path) -> None:
     header, rows = customer_rows(4)
     path = write_csv(project / "lacks.csv", [name.replace("나이", "나이대") for name in header], rows)
