@@ -269,8 +269,8 @@ def _join(strategy: str, kind: str) -> Ranks:
                 f"{here} processes on {socket.gethostname()}, but it has {count} {kind} device(s) for them; "
                 f"start it with --nproc-per-node={count}"
             )
-        if kind == "cuda" and not dist.is_nccl_available():
-            raise UserError("torch for this system lets no GPUs work together (it has no NCCL); run: python train.py")
+        if not (dist.is_nccl_available() if kind == "cuda" else dist.is_xccl_available()):
+            raise UserError("torch for this system lets no GPUs work together; run: python train.py")
         torch.accelerator.set_device_index(local)
     connect(rank, size, kind)
     return Ranks(rank, size, here, strategy)

@@ -130,14 +130,17 @@ def test_more_processes_than_devices_are_refused(monkeypatch: pytest.MonkeyPatch
         pass
 
 
-def test_a_torch_that_lets_no_gpus_work_together_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "library"), [("cuda", "nccl"), ("xpu", "xccl")])
+def test_a_torch_that_lets_no_gpus_work_together_is_told(
+    monkeypatch: pytest.MonkeyPatch, kind: str, library: str
+) -> None:
     """As on Windows."""
     for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}.items():
         monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr("runtime.distributed._kind", lambda _: "cuda")
+    monkeypatch.setattr("runtime.distributed._kind", lambda _: kind)
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
-    with pytest.raises(UserError, match="has no NCCL"), together("none", "cuda"):
+    monkeypatch.setattr(torch.distributed, f"is_{library}_available", lambda: False)
+    with pytest.raises(UserError, match="lets no GPUs work together"), together("none", kind):
         pass
 
 
