@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import store
+import words
 from columns import Column, convert, describe
 from config import Config
 from model import candidates, fit_final, folds
@@ -142,14 +143,13 @@ def test_odd_rows_are_predicted_all_the_same(project: Path, capsys: pytest.Captu
     assert "new column" in printed
 
 
-def test_the_kind_of_a_column_is_told_in_korean(project: Path, capsys: pytest.CaptureFixture) -> None:
-    config = project / "config.toml"
-    config.write_text(config.read_text("utf-8").replace('language = "en"', 'language = "ko"'), encoding="utf-8")
+def test_the_kind_of_a_column_is_told_in_korean(project: Path) -> None:
+    model, info, _ = store.load(project / "runs" / "고객")
     header, rows = customer_rows(1)
     rows[0][header.index("나이")] = "비밀"
-    path = write_csv(project / "odd.csv", header, rows)
-    assert main([str(path)], project) == 0
-    assert "나이: 수가 아닌 값은 결측으로 봅니다: 1 ('비밀')" in capsys.readouterr().out
+    words.speak("ko")
+    _, notes = predict(model, info, pd.DataFrame(rows, columns=header, dtype=object))
+    assert "나이: 수가 아닌 값은 결측으로 봅니다: 1 ('비밀')" in notes
 
 
 def test_a_file_that_lacks_a_column_is_refused(project: Path) -> None:
