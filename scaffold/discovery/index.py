@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from scaffold import __version__, paths
 
 _SCHEMA_VERSION = 6
+_LEFT_SECONDS = 600.0  # no index takes so long to build
 _DATA = tuple(Path(__file__).with_name(name) for name in ("glossary.toml", "renames.toml"))
 
 
@@ -116,6 +118,10 @@ def _build_file(path: Path, sources: _Sources, stamp: str) -> None:
     from scaffold.discovery.build import fill
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{path.name}.*.tmp"):  # by a run that was killed
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                left.unlink()
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         # It holds what was synced, perhaps of private lists: nobody else's to read.

@@ -18,14 +18,14 @@ _MOST_CARDS = 64
 
 
 def parse(texts: Iterable[str], environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """``KEY=VALUE`` texts as a dictionary; each wins over those before it, and all over the environment's.
+    """``KEY=VALUE`` texts, also several with commas between. A later one wins, and each over the environment's.
 
     Raises:
         UsageError: one has no ``=``, or a key that there is not.
     """
     named = [(VARIABLE, part) for part in (environ or {}).get(VARIABLE, "").split(",") if part.strip()]
     found: dict[str, str] = {}
-    for origin, text in [*named, *(("--with", text) for text in texts)]:
+    for origin, text in [*named, *(("--with", part) for given in texts for part in given.split(","))]:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not value:
             raise UsageError(f"{origin} {text}: expected KEY=VALUE", hint=f"for example {origin} memory=8GB")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import threading
@@ -28,6 +29,17 @@ def test_nobody_else_may_read_it(catalog: Path, tmp_path: Path, monkeypatch: pyt
     open_index().close()
     assert stat.S_IMODE(paths.index_path().stat().st_mode) == 0o600
     assert stat.S_IMODE(paths.index_path().parent.stat().st_mode) == 0o700
+
+
+def test_what_a_killed_run_left_is_removed_and_a_live_runs_is_not(catalog: Path) -> None:
+    folder = paths.index_path().parent
+    folder.mkdir(parents=True)
+    left, live = (folder / f"index.sqlite3.{number}-1.tmp" for number in (1, 2))
+    left.touch()
+    live.touch()
+    os.utime(left, (1, 1))
+    open_index().close()
+    assert sorted(folder.iterdir()) == [paths.index_path(), live]
 
 
 def test_is_rebuilt_when_the_catalog_changes(catalog: Path) -> None:

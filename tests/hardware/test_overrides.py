@@ -65,6 +65,7 @@ def test_a_figure_for_a_card_needs_a_card() -> None:
 def test_the_flag_wins_over_the_environment_and_the_last_over_the_first() -> None:
     environ = {"SCAFFOLD_HARDWARE": "gpu=none, memory=4GB"}
     assert parse(["memory=8GB", "memory=16GB"], environ) == {"gpu": "none", "memory": "16GB"}
+    assert parse(["gpu=none, memory=4GB"]) == parse([], environ)
 
 
 @pytest.mark.parametrize("text", ["memory", "memory=", "=8", "ram=8GB"])
