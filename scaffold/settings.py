@@ -62,10 +62,11 @@ def with_gh_token(settings: Settings) -> Settings:
     """
     if settings.token:
         return settings
-    import shutil
     import subprocess
 
-    gh = shutil.which("gh")
+    from scaffold import programs
+
+    gh = programs.find("gh")
     if gh is None:
         return settings
     host = urlsplit(settings.server_url).netloc

@@ -19,17 +19,18 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 BELOW_CLI = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] not in ("cli", "__main__.py")]
 
 # Each room and what it may import of scaffold besides itself. Arrows run down only.
-_GROUND = {"errors", "paths", "settings", "repository", "staging", ""}
+_GROUND = {"errors", "paths", "programs", "settings", "repository", "staging", ""}
 _ARROWS = {
     "discovery": _GROUND | {"github"},
     "references": _GROUND | {"vcs", "github", "hardware"},
     "github": {"errors", "paths", "settings", "repository"},
     "projects": _GROUND | {"hardware", "vcs"},
     "hardware": {"errors", "paths", "settings"},
-    "vcs": {"errors", "paths", "settings", "repository", "staging"},
+    "vcs": {"errors", "paths", "programs", "settings", "repository", "staging"},
     "staging": set(),
     "repository": {"errors"},
-    "settings": {"errors"},
+    "settings": {"errors", "programs"},
+    "programs": set(),
     "paths": set(),
     "errors": set(),
 }

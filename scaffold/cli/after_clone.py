@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scaffold.cli.howto import read_reference, show_howto
 from scaffold.cli.output import Output
 from scaffold.errors import ScaffoldError
+from scaffold.programs import WINDOWS, quoted
 from scaffold.references.reference import Reference
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ class Aftermath:
         if self.howto is not None and self.folder is not None:
             show_howto(output, self.howto, self.folder)
         if self.environment is not None and self.folder is not None:
-            folder = shlex.quote(self.folder.as_posix())
-            output.next_steps([f"cd {folder}", f". {self.environment.path.name}/bin/activate"], "Installed: begin with")
+            name = self.environment.path.name
+            activate = rf"{name}\Scripts\activate" if WINDOWS else f". {name}/bin/activate"
+            output.next_steps([f"cd {quoted(str(self.folder))}", activate], "Installed: begin with")
 
 
 class Readings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from scaffold.cli.after_clone import Aftermath, Readings, look_at
 from scaffold.cli.output import Output, output_options
 from scaffold.cli.progress import progress
 from scaffold.errors import NotFoundError, PartialError, ScaffoldError, UsageError
+from scaffold.programs import WINDOWS, quoted
 from scaffold.references.reference import Reference, failed
 from scaffold.repository import check_ref, parse_name
 
@@ -220,7 +220,7 @@ def _show(output: Output, references: Sequence[Reference], after: Sequence[After
         reference, found = here[0]
         found.show(output)
         if found.howto is not None and found.howto.install is None:
-            output.next_steps([f"ls {shlex.quote(reference.path or '')}"])
+            output.next_steps([f"{'dir' if WINDOWS else 'ls'} {quoted(reference.path or '')}"])
     else:
         output.next_steps([f"scaffold show {item.repo}" for item, _ in here[:_NEXT_SHOWN]], "How each of them is run")
     output.line()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from scaffold.cli.clone import LOCK_NAME, explain
 from scaffold.cli.output import Output, output_options
 from scaffold.cli.progress import progress
 from scaffold.errors import PartialError, ScaffoldError
+from scaffold.programs import quoted
 
 if TYPE_CHECKING:
     from scaffold.github.forks import Fork
@@ -110,6 +110,6 @@ def _show(output: Output, fork: Fork, path: str | None, *, cloning: bool) -> Non
     else:
         output.line(f"There is a fork of {fork.parent} already: {fork.url}")
     if path:
-        output.next_steps([f"cd {shlex.quote(path)}", "git remote -v", "git switch -c my-change"])
+        output.next_steps([f"cd {quoted(path)}", "git remote -v", "git switch -c my-change"])
     elif not cloning:
         output.next_steps([f"scaffold fork {fork.parent} --clone"])

@@ -51,9 +51,9 @@ def show_howto(output: Output, howto: HowTo, folder: Path) -> None:
 
 
 def _commands(output: Output, title: str, commands: tuple[Command, ...], folder: Path | None = None) -> None:
-    import shlex
+    from scaffold.programs import quoted
 
-    first = [f"cd {shlex.quote(folder.as_posix())}"] if folder is not None else []
+    first = [f"cd {quoted(str(folder))}"] if folder is not None else []
     output.next_steps([*first, *(command.text for command in commands)], title)
 
 

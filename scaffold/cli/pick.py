@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from scaffold.cli.output import Output, clean
+from scaffold.programs import joined
 
 if TYPE_CHECKING:
     from questionary import Question
@@ -57,7 +57,7 @@ def _go_on(output: Output, way: str, picked: list[str], topic: str) -> int:
 
     if way != "show":
         arguments = ["clone", *picked] if way == "clone" else ["start", topic]
-        output.note(f"$ {shlex.join(['scaffold', *arguments])}")
+        output.note(f"$ {joined(['scaffold', *arguments])}")
         return run(arguments)
     code = 0
     for repo in picked:

@@ -106,10 +106,10 @@ def _value(plan: Plan, name: str) -> str | None:
 
 def _new_command(plan: Plan, options: list[str]) -> str:
     """What makes a project with this plan."""
-    import shlex
+    from scaffold.programs import joined
 
     nodes = ["--nodes", str(plan.nodes)] if plan.nodes > 1 else []
-    return shlex.join(["scaffold", "new", plan.template, f"my-{plan.template}", *options, *nodes])
+    return joined(["scaffold", "new", plan.template, f"my-{plan.template}", *options, *nodes])
 
 
 def _show(output: Output, plan: Plan, again: list[str], *, explain: bool) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scaffold import programs
 from scaffold.errors import ScaffoldError
 from scaffold.hardware.machine import Machine
 from scaffold.projects import provenance
@@ -127,7 +126,8 @@ def next_commands(template: Template, destination: Path, plan: Plan, *, windows:
     """What to type after the project is there: install in two steps, then run."""
     python = ".venv\\Scripts\\python" if windows else ".venv/bin/python"
     python_for = {"python": f"{python} ", "torchrun": f"{python} -m torch.distributed.run "}
-    commands = [f"cd {_quoted(str(destination), windows=windows)}", f"{_python_command(windows=windows)} -m venv .venv"]
+    folder = programs.quoted(str(destination), windows=windows)
+    commands = [f"cd {folder}", f"{programs.python(windows=windows)} -m venv .venv"]
     if template.torch:
         index = f" --index-url {plan.torch.index_url}" if plan.torch.index_url else ""
         commands.append(f'{python} -m pip install "{plan.torch.requirement}"{index}')
@@ -137,22 +137,3 @@ def next_commands(template: Template, destination: Path, plan: Plan, *, windows:
         typed = plan.launch if many and plan.launch and command.startswith("python train.py") else command
         commands.append(re.sub("^(python|torchrun) ", lambda word: python_for[word[1]], typed))
     return tuple(commands)
-
-
-def _quoted(path: str, *, windows: bool) -> str:
-    if windows:
-        return f'"{path}"' if " " in path else path
-    import shlex
-
-    return shlex.quote(path)
-
-
-def _python_command(*, windows: bool) -> str:
-    """A command that starts a Python new enough: plain `python3` where that is the one that runs now."""
-    if windows:
-        return "py"
-    running = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    plain = shutil.which("python3")
-    if plain and Path(plain).resolve() == Path(sys.executable).resolve():
-        return "python3"
-    return running if shutil.which(running) else "python3"

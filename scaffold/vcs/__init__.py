@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from scaffold.errors import NotFoundError, RefusedError, ScaffoldError
+from scaffold.programs import quoted
 from scaffold.repository import check_ref, is_commit, same_address, shown
 from scaffold.settings import Settings
 from scaffold.vcs.local import LocalRepositories
@@ -169,7 +169,7 @@ class Repositories(LocalRepositories):
         elif not same_address(known, url):
             raise RefusedError(
                 f"{folder}: its remote upstream is {shown(known)}, not {url}",
-                hint=f"rename that remote: git -C {shlex.quote(str(folder))} remote rename upstream NAME",
+                hint=f"rename that remote: git -C {quoted(str(folder))} remote rename upstream NAME",
             )
         shallow = self.is_shallow(folder)
         branches = "+refs/heads/*:refs/remotes/upstream/*"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -15,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaffold import programs
 from scaffold.errors import ScaffoldError
 from scaffold.settings import Settings
 from scaffold.vcs.environment import FOREIGN_REPOSITORY, configured, environment
@@ -31,7 +30,6 @@ Progress = Callable[[str, int, int], None]
 _OLDEST_GIT = (2, 31)
 _GRACE_SECONDS = 1.0
 _KEPT_LINES = 200
-_KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 _PROGRESS = re.compile(r"(?:remote: )?([A-Z][\w ]+): +\d+% \((\d+)/(\d+)\)")
 
 
@@ -52,7 +50,8 @@ def _gitpython() -> type[Git]:
         "git is not installed",
         hint="install it from https://git-scm.com/downloads or with your system's package manager, then try again",
     )
-    path = shutil.which(os.environ.get("GIT_PYTHON_GIT_EXECUTABLE") or "git")
+    chosen = os.environ.get("GIT_PYTHON_GIT_EXECUTABLE")
+    path = shutil.which(chosen) if chosen else programs.find("git")
     if path is None:
         raise missing
     # GitPython can add to a child's environment but not take away from it.
@@ -206,18 +205,10 @@ def _listen(process: Popen[bytes], on_progress: Progress) -> tuple[bytes, bytes]
 def _end(processes: Sequence[Popen[bytes]]) -> None:
     """End processes and what they started: first politely, so that git removes its lock files, then for certain."""
     for process in processes:
-        _signal(process, signal.SIGTERM)
+        programs.end(process, politely=True)
     deadline = time.monotonic() + _GRACE_SECONDS
     for process in processes:
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        _signal(process, _KILL)
+        programs.end(process)
         process.wait()
-
-
-def _signal(process: Popen[bytes], number: signal.Signals) -> None:
-    if sys.platform == "win32":
-        process.kill()
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from scaffold import programs
 from scaffold.references.howto.files import plain
 
 _KEPT_LINES = 12
@@ -96,10 +94,6 @@ def _reader(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> threadi
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(OSError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
+    programs.end(process)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_LINGER_SECONDS)

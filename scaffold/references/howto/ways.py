@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from scaffold.programs import python
 from scaffold.references.howto.declared import Declared
 from scaffold.references.howto.docker import docker_file
 from scaffold.references.howto.files import Folder, is_plain
@@ -170,8 +171,13 @@ def readme_requirements(said: list[Command]) -> list[str]:
 
 
 def _commands(pip: tuple[tuple[str, ...], ...], source: str, *, windows: bool) -> tuple[Command, ...]:
-    activate = r".venv\Scripts\activate" if windows else ". .venv/bin/activate"
-    lines = ["python -m venv .venv", activate, *(f"python -m pip {_joined(run)}" for run in pip)]
+    if windows:
+        # PowerShell may refuse to activate it: what is installed must not go elsewhere then.
+        begin = [f"{python(windows=True)} -m venv .venv", r".venv\Scripts\activate"]
+        pip_command = r".venv\Scripts\python -m pip"
+    else:
+        begin, pip_command = ["python -m venv .venv", ". .venv/bin/activate"], "python -m pip"
+    lines = [*begin, *(f"{pip_command} {_joined(run)}" for run in pip)]
     return tuple(Command(line, source) for line in lines)
 
 
