@@ -194,6 +194,7 @@ def _check_environment(environment: dict[str, str]) -> None:
         "GIT_PROTOCOL_FROM_USER": "0",
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_ASKPASS": "",
+        "GCM_INTERACTIVE": "never",
     }
     assert {name: environment.get(name) for name in fixed} == fixed
     numbers = range(int(environment["GIT_CONFIG_COUNT"]))
@@ -201,6 +202,7 @@ def _check_environment(environment: dict[str, str]) -> None:
     wanted = {
         "core.fsmonitor": "false",
         "core.hooksPath": "/dev/null",
+        "core.longpaths": "true",
         "fetch.recurseSubmodules": "false",
         "http.followRedirects": "false",
         "http.lowSpeedLimit": "100",
@@ -284,3 +286,12 @@ def test_the_bytes_that_a_cut_left_out_are_no_status(missing: int) -> None:
     error = explain(said, "a/one")
     assert isinstance(error, TransientError)
     assert "the connection broke off" in str(error)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["error: invalid path 'src/aux.c'", f"error: unable to create file {'deep/' * 60}a.py: Filename too long"],
+)
+def test_a_name_that_windows_cannot_have_is_told_as_such(said: str) -> None:
+    error = explain(f"Cloning into 'one'...\n{said}\nfatal: unable to checkout working tree", "a/one")
+    assert error.message.startswith("a/one holds a file whose name this system cannot have (")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,10 +33,15 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _system_signals() -> list[signal.Signals]:
+    """Those that not all systems have: Ctrl-Break of Windows, the closed terminal of the others."""
+    return [getattr(signal, name) for name in ("SIGBREAK", "SIGHUP") if hasattr(signal, name)]
+
+
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
     """Let the signals that end a command do so as Ctrl-C does, so that nothing half stays behind."""
-    numbers = [signal.SIGINT, signal.SIGTERM, *([] if sys.platform == "win32" else [signal.SIGHUP])]
+    numbers = [signal.SIGINT, signal.SIGTERM, *_system_signals()]
     # What is ignored stays ignored, as under nohup.
     before = {number: handler for number in numbers if (handler := signal.getsignal(number)) != signal.SIG_IGN}
     _state.heeded, _state.waiting = None, False

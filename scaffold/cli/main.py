@@ -115,12 +115,21 @@ def _invoke(arguments: Sequence[str], output: Output) -> int:
     except (KeyboardInterrupt, click.Abort):
         output.note("Interrupted.")
         return _INTERRUPTED
-    except (BrokenPipeError, SystemExit):
+    except (BrokenPipeError, SystemExit, OSError) as error:
+        if not _is_reader_gone(error):
+            raise
         # The reader has gone (`scaffold search nlp | head`), which Click tells by an exit of its own. Nothing more can
         # be written, also not at exit.
         sys.stdout = None
         return 0
     return code if isinstance(code, int) else 0
+
+
+def _is_reader_gone(error: BaseException) -> bool:
+    """Windows calls a pipe that nobody reads an invalid argument, and names no file."""
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        return os.name == "nt" and error.errno == errno.EINVAL and error.filename is None
+    return True
 
 
 def _unexpected(error: Exception) -> ScaffoldError:

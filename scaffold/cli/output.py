@@ -7,6 +7,7 @@ and no server can send control sequences to the terminal.
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 import unicodedata
@@ -62,7 +63,10 @@ class Output:
     def emit(self, document: dict[str, Any], view: Callable[[], None]) -> None:
         """The result: the document with `--json`, otherwise what `view` prints through this object."""
         if self.as_json:
-            self._stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+            # JSON is UTF-8. A pipe of Windows' has the local code page: there it is ASCII, which is both.
+            encoding = getattr(self._stdout, "encoding", None) or "utf-8"
+            ascii_only = codecs.lookup(encoding).name != "utf-8"
+            self._stdout.write(json.dumps(document, ensure_ascii=ascii_only, indent=2) + "\n")
         else:
             view()
 

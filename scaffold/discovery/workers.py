@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
+_TURN_SECONDS = 0.2
 
 
 class Workers(Generic[_Key, _Value]):
@@ -34,15 +38,19 @@ class Workers(Generic[_Key, _Value]):
     def results(self) -> Iterator[tuple[_Key, _Value | None, Exception | None]]:
         """Each call's key with its value or its error, until none is left; more may be submitted meanwhile."""
         while self._waiting:
-            while True:
-                try:
-                    # Short waits: a signal is only noticed between them on some systems.
-                    done = self._done.get(timeout=0.2)
-                    break
-                except queue.Empty:
-                    continue
+            done = self._next(math.inf)
+            assert done is not None
             self._waiting -= 1
             yield done
+
+    def _next(self, seconds: float) -> tuple[_Key, _Value | None, Exception | None] | None:
+        """The next result; None where none comes in time."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            # Short waits: a signal is only noticed between them on some systems.
+            with contextlib.suppress(queue.Empty):
+                return self._done.get(timeout=min(_TURN_SECONDS, left))
+        return None
 
     def stop(self) -> None:
         """Let the threads end once they have nothing to do."""
@@ -67,10 +75,10 @@ def within(seconds: float, act: Callable[[], _Value], late: Callable[[], Excepti
     workers: Workers[str, _Value] = Workers(1)
     workers.submit("", act)
     workers.stop()
-    try:
-        _, value, error = workers._done.get(timeout=seconds)
-    except queue.Empty:
-        raise late() from None
+    found = workers._next(seconds)
+    if found is None:
+        raise late()
+    _, value, error = found
     if error:
         raise error
     return value  # type: ignore[return-value]  # without an error there is a value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from scaffold.vcs.errors import TransientError
 from scaffold.vcs.submodules import Submodules
 
 _T = TypeVar("_T")
+_TURN_SECONDS = 0.2
 
 Progress = Callable[[str, str, int, int], None]
 """Called from any thread with `owner/name`, the phase ("Receiving objects"), how much is done and how much there is."""
@@ -186,6 +188,14 @@ class Bringer:
 
     def _reporter(self, spec: RepositorySpec) -> Callable[[str, int, int], None]:
         return lambda phase, count, total: self._on_progress(str(spec.name), phase, count, total)
+
+
+def as_ended(futures: Iterable[Future[_T]]) -> Iterator[Future[_T]]:
+    """Each as it ends. Waits in short turns: on Windows no Ctrl-C comes through a wait without an end."""
+    waiting = set(futures)
+    while waiting:
+        ended, waiting = wait(waiting, timeout=_TURN_SECONDS, return_when=FIRST_COMPLETED)
+        yield from ended
 
 
 def place_of(directory: Path, name: RepositoryName) -> Path:

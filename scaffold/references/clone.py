@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from scaffold.errors import ScaffoldError, UsageError
-from scaffold.references.bring import Bringer, CloneJob
+from scaffold.references.bring import Bringer, CloneJob, as_ended
 from scaffold.references.lock import Locked, read_lock, record, require_lock, spec_of
 from scaffold.references.reference import Reference, failed
 from scaffold.repository import RepositoryName, RepositorySpec, parse_spec, shown
@@ -118,7 +118,7 @@ def _bring_all(
         order = sorted(specs, key=lambda spec: -job.sizes.get(spec.name.key, 0))
         futures: dict[Future[Reference], RepositorySpec] = {pool.submit(bringer.bring, spec): spec for spec in order}
         try:
-            for future in as_completed(futures):
+            for future in as_ended(futures):
                 done[futures[future].name] = future.result()
                 if job.on_done:
                     job.on_done(future.result())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from scaffold.errors import NotFoundError, RefusedError, ScaffoldError
-from scaffold.references.bring import place_of
+from scaffold.references.bring import as_ended, place_of
 from scaffold.references.lock import Locked, forget, read_lock
 from scaffold.repository import RepositoryName, is_commit, parse_name, parse_spec
 from scaffold.settings import Settings
@@ -79,7 +79,10 @@ def standings(directory: Path, lock_path: Path, settings: Settings, *, ask: bool
         return here
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
-            return list(pool.map(lambda standing: _asked(git, standing, settings), here))
+            asked = [pool.submit(_asked, git, standing, settings) for standing in here]
+            for _ in as_ended(asked):
+                pass
+            return [future.result() for future in asked]
         except BaseException:
             git.stop()
             raise

@@ -33,6 +33,8 @@ CONFIG = {
     "clone.defaultRemoteName": "origin",
     "core.fsmonitor": "false",
     "core.hooksPath": "/dev/null",
+    # Of Windows alone: without it nothing is checked out that lies deeper than 260 characters.
+    "core.longpaths": "true",
     "fetch.recurseSubmodules": "false",
     "gc.auto": "0",
     # A redirect leads to a host that nobody allowed: scaffold looks at the new address itself (see redirects).
@@ -80,6 +82,8 @@ def environment(settings: Settings, inherited: Mapping[str, str] | None = None) 
     inherited = os.environ if inherited is None else inherited
     http = ":http" if settings.server_url.startswith("http://") else ""
     added = {
+        # The credential manager of Windows would ask in a window of its own.
+        "GCM_INTERACTIVE": "never",
         "GIT_ALLOW_PROTOCOL": f"https:ssh{http}",
         "GIT_ASKPASS": "",
         "GIT_LFS_SKIP_SMUDGE": "1",

@@ -59,6 +59,12 @@ _PATTERNS: tuple[tuple[str, type[ScaffoldError], str, str], ...] = (
         _DISK_HINT,
     ),
     (
+        r"error: invalid path|Filename too long",
+        ScaffoldError,
+        "{what} holds a file whose name this system cannot have ({said})",
+        "for a name that is too long choose a shorter folder with --dir; Linux, also as WSL 2 on Windows, takes all",
+    ),
+    (
         r"Read-only file system|could not create (?:leading directories|work tree)|[^(]Permission denied(?! \()",
         ScaffoldError,
         "{what}: the folder cannot be written to",

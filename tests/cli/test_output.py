@@ -56,6 +56,14 @@ def test_json_is_one_document_and_nothing_else() -> None:
     assert err.getvalue() == "a message\n"
 
 
+def test_json_loses_nothing_in_a_windows_code_page() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp949", errors="replace")
+    document = {"name": "한글 🙂 über"}
+    Output(as_json=True, stdout=stream).emit(document, lambda: None)
+    stream.seek(0)
+    assert json.loads(stream.buffer.read().decode("utf-8")) == document
+
+
 def test_plain_tables_are_aligned_also_for_wide_letters() -> None:
     output, out, _ = _output()
     output.table(["name", "what"], [["한글", "x"], ["abcd", "y"], ["a", None]])
