@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import queue
 import random
 import threading
@@ -28,7 +29,6 @@ MOST_NEW_TOKENS = 1000
 MOST_TEXTS = 8
 MOST_WAITING = 16  # requests; whoever comes next is asked to come later
 BUSY = "too many requests wait; try again later"
-EXAMPLE = """curl %s/generate -H "content-type: application/json" -d '{"prompt": "Once upon a time"}'"""
 
 
 class Busy(Exception):
@@ -148,6 +148,14 @@ def create_app(config: Config, writer: Writer) -> Any:
     return app
 
 
+def request_of(address: str) -> str:
+    """A request to type: for PowerShell, which hands no quotes on to curl, by PowerShell's own means."""
+    body = '{"prompt": "Once upon a time"}'
+    if os.name == "nt":
+        return f"irm {address}/generate -Method Post -ContentType application/json -Body '{body}'"
+    return f"""curl {address}/generate -H "content-type: application/json" -d '{body}'"""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Read the command line and serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description="Answer requests with a text that the model goes on with.")
@@ -160,10 +168,7 @@ def main(argv: list[str] | None = None) -> int:
     writer = open_writer(config, arguments.model, arguments.revision, arguments.engine)
     address = f"http://{arguments.host}:{arguments.port}"
     print(f"{writer.about}\nat {address}  (Ctrl-C ends it). Try in another terminal:")
-    print(
-        f"""  curl {address}/generate -H "content-type: application/json" -d '{{"prompt": "Once upon a time"}}'""",
-        flush=True,
-    )
+    print(f"  {request_of(address)}", flush=True)
     answer_requests(create_app(config, writer), arguments.host, arguments.port)
     return 0
 

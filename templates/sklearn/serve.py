@@ -17,7 +17,7 @@ import pandas as pd
 
 import store
 from predict import predict
-from runtime.service import answer_requests, new_app, read_arguments
+from runtime.service import answer_requests, curl, new_app, read_arguments
 from runtime.settings import UserError, main_guard
 from table import clean
 from words import follow, say, shown
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     text = "Model {name}, at {address} (Ctrl-C ends it). Try in another terminal:"
     print(say(text, name=run.name, address=address))
     example = shown(run / "example.json").strip('"')
-    print(f'  curl {address}/predict -H "content-type: application/json" -d "@{example}"', flush=True)
+    print(f'  {curl()} {address}/predict -H "content-type: application/json" -d "@{example}"', flush=True)
     answer_requests(app, arguments.host, arguments.port)
     return 0
 

@@ -66,11 +66,16 @@ def versions() -> dict[str, str]:
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then put it in place: a reader sees the old file or the new one."""
+    """Let `write` fill a file beside `path`, then put it in place: a reader sees the old file or the new one.
+
+    Raises UserError where it is not permitted: Windows replaces no file that is open.
+    """
     staged = path.with_name(f".{path.name}.part")
     try:
         write(staged)
         staged.replace(path)
+    except PermissionError:
+        raise UserError(f"{path} can't be written; close it where it is open, such as in Excel") from None
     finally:
         staged.unlink(missing_ok=True)
 

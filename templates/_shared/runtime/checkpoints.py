@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,6 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from runtime.settings import UserError
+
+TRIES, PAUSE = 60, 0.5  # half a minute for what is in the way of a rename
 
 
 @contextlib.contextmanager
@@ -34,11 +37,26 @@ def replace_folder(path: Path) -> Iterator[Path]:
                 f"{path} can't be written, is the disk full? ({reason}) What was saved there before is whole"
             ) from None
         raise
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        path.rename(old)  # killed right here, the checkpoint is `old`: _existing() knows
-    fresh.rename(path)
+    _take_place(fresh, path, old)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _take_place(fresh: Path, path: Path, old: Path) -> None:
+    """Windows renames no folder while a virus scanner, OneDrive or another program has a file in it open."""
+    for left in reversed(range(TRIES)):
+        try:
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                path.rename(old)  # killed right here, the checkpoint is `old`: _existing() knows
+            fresh.rename(path)
+            return
+        except (PermissionError, FileExistsError) as error:
+            if not left:
+                raise UserError(
+                    f"{path} can't be replaced ({error.strerror}): another program has it open, perhaps serve.py or "
+                    f"OneDrive. End that; what was just saved is whole, in {fresh}: rename it to {path.name}"
+                ) from None
+            time.sleep(PAUSE)
 
 
 def _is_about_writing(error: BaseException) -> bool:

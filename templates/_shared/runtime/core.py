@@ -245,7 +245,7 @@ class Progress:
         self.live = sys.stderr.isatty()
         self.every = 0.2 if self.live else 10.0
         self.begun = self.shown = time.monotonic()
-        self.start, self.amount = start, 0.0
+        self.start, self.amount, self.width = start, 0.0, 0
 
     def update(self, step: int, loss: float, amount: float, *, seconds_left: float | None = None) -> None:
         """Count `amount` more units; `seconds_left` is the time limit's rest, when there is a limit."""
@@ -268,13 +268,15 @@ class Progress:
         if self.quiet:
             return
         if self.live:
-            sys.stderr.write("\r\x1b[K")
+            sys.stderr.write(f"\r{' ' * self.width}\r")
             sys.stderr.flush()
         print(text, flush=True)
 
     def _write(self, line: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{line}" if self.live else f"{line}\n")
+        # Blanks cover what stood there: a console of Windows' may show the sign that erases a line instead of obeying.
+        sys.stderr.write(f"\r{line:<{self.width}}" if self.live else f"{line}\n")
         sys.stderr.flush()
+        self.width = len(line)
 
 
 class StopRequest:

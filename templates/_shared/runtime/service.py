@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,11 @@ def read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None) 
     for module in ("fastapi", "uvicorn"):
         need(module, "python serve.py")
     return arguments
+
+
+def curl() -> str:
+    """What curl is called here: PowerShell has something else by that name."""
+    return "curl.exe" if os.name == "nt" else "curl"
 
 
 def new_app(title: str, most_bytes: int) -> Any:

@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 import torch
 
-from runtime import settings
+from runtime import checkpoints, settings
 from runtime.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint, write_state
 from runtime.core import (
     Device,
     Metrics,
+    Progress,
     StopRequest,
     autocast,
     choose_device,
@@ -165,6 +166,50 @@ def save(path: Path, step: int, also: Callable[[Path], object] | None = None) ->
     optimizer = torch.optim.AdamW(model.parameters())
     save_checkpoint(path, model=model, step=step, extra={"word": "가"}, also=also, optimizer=optimizer)
     return model
+
+
+def test_a_checkpoint_waits_for_who_has_it_open_and_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is on Windows, where a folder with an open file keeps its name."""
+    rename, refused = Path.rename, [True] * 3
+
+    def renamed(folder: Path, target: Path) -> Path:
+        if refused:
+            refused.pop()
+            raise PermissionError(errno.EACCES, "Access is denied", str(folder))
+        return rename(folder, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(checkpoints, "PAUSE", 0.0)
+    save(tmp_path / "last", 7)
+    refused += [True] * 3
+    save(tmp_path / "last", 8)
+    assert read_checkpoint(tmp_path / "last")[0] == 8
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+    refused += [True] * 1000
+    with pytest.raises(UserError, match=r"another program has it open.* whole, in .*last\.new: rename it to last"):
+        save(tmp_path / "last", 9)
+    assert read_checkpoint(tmp_path / "last")[0] == 8
+    assert read_checkpoint(tmp_path / "last.new")[0] == 9
+
+
+def test_the_line_at_a_terminal_is_kept_up_to_date_without_control_sequences(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not every console of Windows' obeys them."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = Progress(10)
+    progress.every = 0.0
+    progress.update(1, 1234.5, 1000, seconds_left=6000)
+    progress.update(2, 1.5, 1)
+    progress.say("saved")
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    first, second, blank, rest = shown.split("\r")[1:]
+    assert len(first) == len(second)
+    assert len(blank) == len(second.rstrip())
+    assert (blank.strip(), rest) == ("", "")
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:

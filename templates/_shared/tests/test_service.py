@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runtime.service import answer_requests, new_app, read_arguments
+from runtime.service import answer_requests, curl, new_app, read_arguments
 
 pytest.importorskip("fastapi", reason="python serve.py needs fastapi")
 uvicorn = pytest.importorskip("uvicorn", reason="python serve.py needs uvicorn")
@@ -80,3 +81,9 @@ def test_a_port_that_cannot_be_is_explained(capsys: pytest.CaptureFixture[str], 
     with pytest.raises(SystemExit):
         read_arguments(argparse.ArgumentParser(), ["--port", port])
     assert f"--port must be from 0 to 65535, not {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("system", "name"), [("nt", "curl.exe"), ("posix", "curl")])
+def test_curl_is_called_as_powershell_finds_it(monkeypatch: pytest.MonkeyPatch, system: str, name: str) -> None:
+    monkeypatch.setattr(os, "name", system)
+    assert curl() == name

@@ -116,6 +116,14 @@ def test_bad_requests_are_explained(ask: Ask, body: dict[str, Any], complaint: s
     assert complaint in json.dumps(answer, ensure_ascii=False)
 
 
+def test_the_request_to_try_is_one_that_powershell_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert serve.request_of("http://a:1").startswith("curl http://a:1/generate -H ")
+    monkeypatch.setattr(serve.os, "name", "nt")
+    assert serve.request_of("http://a:1") == (
+        'irm http://a:1/generate -Method Post -ContentType application/json -Body \'{"prompt": "Once upon a time"}\''
+    )
+
+
 def test_a_request_that_is_too_large_is_refused_unread(ask: Ask) -> None:
     status, answer = ask(data=b'{"prompt": "' + b"x" * serve.MOST_BYTES + b'"}')
     assert status == 413

@@ -216,6 +216,16 @@ def test_a_column_of_the_files_own_is_kept(project: Path) -> None:
     assert {row["prediction (model)"] for row in written} <= {"유지", "이탈"}
 
 
+def test_a_table_that_is_open_in_excel_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(staged: Path, target: Path) -> Path:
+        raise PermissionError(13, "Access is denied", str(staged))
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(UserError, match=r"a\.csv can't be written; close it where it is open"):
+        store.write_atomic(tmp_path / "a.csv", lambda staged: staged.write_text("x", encoding="utf-8"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     def fails(staged: Path) -> None:
         staged.write_text("half", encoding="utf-8")
