@@ -30,6 +30,8 @@ def _surroundings(source: Source, machine: Machine) -> Iterator[str]:
         yield "This is Linux inside Windows (WSL): .wslconfig limits its memory, and the NVIDIA driver is Windows' own."
     if machine.container:
         yield "This is a container: what is written outside its mounted folders is gone when it is removed."
+    if machine.os == "windows" and not machine.accelerators:
+        yield "On Windows only NVIDIA's GPUs are found; AMD's and Intel's stay unused."
     if machine.python_arch is not None:
         yield f"Python was built for {machine.python_arch}, and the machine is {machine.arch}."
     size = shared_memory_bytes(source)

@@ -37,6 +37,14 @@ TRIALS = 50
 STARTUP = 8
 
 
+def _from_here(path: Path) -> str:
+    """The path of a database. In the folders above, a "?" would end the name."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # another drive of Windows', which has no such names
+        return str(path)
+
+
 def open_study(prepared: Prepared, config: Config, runs: Path) -> Any:
     """The study in runs/tuning.db that belongs to exactly these rows, folds and settings; a new one where none does.
 
@@ -54,7 +62,7 @@ def open_study(prepared: Prepared, config: Config, runs: Path) -> Any:
     path = runs / "tuning.db"
     try:
         study = optuna.create_study(
-            storage=f"sqlite:///{os.path.relpath(path)}",  # in the folders above, a "?" would end the name
+            storage=f"sqlite:///{_from_here(path)}",
             study_name=f"{prepared.data.name} {rows.hexdigest()[:16]}",
             direction="maximize",
             load_if_exists=True,

@@ -119,6 +119,15 @@ def test_korean_readme(scaffold: Scaffold, in_tmp: Path) -> None:
         assert not list((in_tmp / template.name).glob("README.*.md"))
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_readme_says_how_its_commands_are_typed_on_windows(scaffold: Scaffold, in_tmp: Path, language: str) -> None:
+    for template in load_templates():
+        assert scaffold("new", template.name, template.name, "--lang", language, "--no-git").code == 0
+        readme = (in_tmp / template.name / "README.md").read_text(encoding="utf-8")
+        for name in ("py -m venv .venv", r".venv\Scripts\python", "curl.exe"):
+            assert f"`{name}`" in readme
+
+
 def test_a_folder_that_holds_something_is_refused(scaffold: Scaffold, in_tmp: Path) -> None:
     (in_tmp / "project").mkdir()
     (in_tmp / "project" / "mine.txt").write_text("mine")

@@ -137,6 +137,7 @@ def test_a_windows_recording_carries_its_figures_in_platform_json(tmp_path: Path
         16,
     )
     assert machine.summary() == "16 cores, 32 GB of memory, no GPU"
+    assert "On Windows only NVIDIA's GPUs are found; AMD's and Intel's stay unused." in machine.notes
 
 
 def test_a_folder_without_a_machine_in_it_is_refused(tmp_path: Path, write: Write) -> None:

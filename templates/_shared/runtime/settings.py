@@ -54,12 +54,15 @@ def load_config(path: Path, schema: type[T]) -> T:
     Every key must be there and none may be unknown. A section's `__post_init__` may raise ValueError for values that
     do not go together. Raises ConfigError, which names the key.
     """
+    text = ""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        document = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; run this in the project's folder or give --config PATH") from None
     except ValueError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+        advice = "; in a path write / for each \\" if "\\" in text else ""
+        raise ConfigError(f"{path} is not valid TOML: {error}{advice}") from None
     sections = typing.get_type_hints(schema)
     _check_names(document, sections, "section ")
     return schema(**{name: _section(name, document[name], kind) for name, kind in sections.items()})

@@ -403,6 +403,7 @@ class Whole:
         ("size = 5", "size = 5\nsise = 5", r"unknown part\.sise; the nearest known name is part\.size"),
         ("this", "those", r"part\.kind must be one of this, that, not those"),
         ("[part]", "[part", "is not valid TOML"),
+        ("this", r"C:\Users", r"is not valid TOML.*in a path write / for each \\"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, old: str, new: str, complaint: str) -> None:

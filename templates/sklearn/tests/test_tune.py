@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -152,6 +153,14 @@ def test_a_search_that_cannot_be_opened_is_explained(project: Path, damaged: boo
         path.mkdir()
     with pytest.raises(UserError, match=r"tuning\.db can't be opened.* move it away"):
         tune.main(["--dataset", "iris", "--trials", "1"], project)
+
+
+def test_the_trials_may_lie_on_another_drive_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def relpath(path: Path) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(os.path, "relpath", relpath)
+    assert tune._from_here(tmp_path / "tuning.db") == str(tmp_path / "tuning.db")
 
 
 def test_a_settings_file_of_another_shape_is_explained(project: Path) -> None:
