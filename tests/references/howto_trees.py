@@ -6,7 +6,7 @@ import json
 from textwrap import dedent
 from typing import Any
 
-VENV = ["python -m venv .venv", ". .venv/bin/activate"]
+VENV = ["python3 -m venv .venv", ". .venv/bin/activate"]
 MAIN = 'if __name__ == "__main__":\n    main()\n'
 
 

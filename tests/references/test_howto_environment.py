@@ -229,3 +229,12 @@ def test_what_pip_alone_cannot_do_is_said(files: dict[str, str], told: str, hint
 def test_what_uv_locks_pip_installs_too(tmp_path: Path) -> None:
     folder = _package(tmp_path / "repo", **{"uv.lock": "version = 1\n"})
     assert _run(_make(folder), "import tiny_nets; print(tiny_nets.SIZE)") == "3"
+
+
+def test_a_readme_in_korean_is_read_whatever_the_code_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many a setup.py does, which then fails on a Windows in Korean."""
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    folder = _package(tmp_path / "repo", "open('README.md').read()", **{"README.md": "# 작은 그물 — 🙂\n"})
+    assert _run(_make(folder), "import tiny_nets; print(tiny_nets.SIZE)") == "3"

@@ -123,7 +123,9 @@ def _step(command: list[str], folder: Path, tell: Progress, end: float) -> None:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _TAKEN_AWAY}
-    return {**kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USER": "0", "PYTHONUNBUFFERED": "1"}
+    pip = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USER": "0"}
+    # Many a setup.py reads its README as text of any kind, which a Windows code page is not.
+    return {**kept, **pip, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 
 
 def _exclude(folder: Path) -> None:

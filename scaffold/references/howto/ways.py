@@ -176,7 +176,8 @@ def _commands(pip: tuple[tuple[str, ...], ...], source: str, *, windows: bool) -
         begin = [f"{python(windows=True)} -m venv .venv", r".venv\Scripts\activate"]
         pip_command = r".venv\Scripts\python -m pip"
     else:
-        begin, pip_command = ["python -m venv .venv", ". .venv/bin/activate"], "python -m pip"
+        # Only in it is there a plain `python` on macOS and Debian.
+        begin, pip_command = ["python3 -m venv .venv", ". .venv/bin/activate"], "python -m pip"
     lines = [*begin, *(f"{pip_command} {_joined(run)}" for run in pip)]
     return tuple(Command(line, source) for line in lines)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,13 +54,13 @@ def deadly(values, report):
     global count
     count += 1
     if count == int(sys.argv[1]):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
     return valley(values, report)
 Search(Path({str(tmp_path / "parts.db")!r}), "same", SPACE, FIRST, seed=1).run(deadly, trials=9)
 """
     for survived in (0, 3):  # killed in its very first trial, then in its fourth
         answer = subprocess.run([sys.executable, "-c", program, str(survived + 1)], capture_output=True, text=True)
-        assert answer.returncode == -signal.SIGKILL, answer.stderr
+        assert answer.returncode in (-9, 15), answer.stderr  # as Linux and Windows tell it
     parts = Search(tmp_path / "parts.db", "same", SPACE, FIRST, seed=1)
     assert len(parts.finished()) == 3
     parts.run(valley, trials=9)
