@@ -93,7 +93,9 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except IsADirectoryError:
+    except (IsADirectoryError, PermissionError):  # the latter is what Windows says of a folder
+        if not path.is_dir():
+            raise
         raise UserError(f"{path} is a folder, not a table") from None
 
 

@@ -170,3 +170,15 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: py
     path.write_bytes(b"PAR1")
     with pytest.raises(UserError, match="reading Parquet needs pyarrow, which is not installed: python -m pip install"):
         read_table(path)
+
+
+def test_a_folder_is_no_table_as_windows_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "mine.csv").touch()
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(UserError, match="is a folder, not a table"):
+        read_table(tmp_path)
+    with pytest.raises(PermissionError):
+        read_table(tmp_path / "mine.csv")
