@@ -99,7 +99,7 @@ def _lock(file: int) -> bool:
         return False
     except OSError as error:
         # Some network file systems have no locks; one run at a time works there as well.
-        if error.errno not in {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}:
+        if error.errno not in {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}:
             raise
     return True
 

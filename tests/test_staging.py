@@ -129,6 +129,19 @@ def test_a_rename_waits_on_windows_for_who_has_the_file_open(monkeypatch: pytest
     assert len(tries) == 3
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="flock")
+def test_a_network_folder_of_macos_has_no_locks_and_works(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def refused(file: int, operation: int) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(errno, "EOPNOTSUPP", 102)  # its own number there
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with held(in_tmp / "lock") as mine:
+        assert mine
+
+
 def test_windows_is_asked_for_deep_folders_by_their_long_name() -> None:
     assert staging._of_any_length(r"C:\deep") == r"\\?\C:\deep"
     assert staging._of_any_length(r"\\server\share\deep") == r"\\server\share\deep"

@@ -195,7 +195,7 @@ def _sizes(texts: Sequence[str], settings: Settings) -> dict[str, int]:
 
 def _read_list(source: str) -> tuple[str, ...]:
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if source == "-" else _decoded(Path(source).read_bytes())
     except FileNotFoundError:
         raise NotFoundError(f"{source}: there is no such file") from None
     except OSError as error:
@@ -205,6 +205,11 @@ def _read_list(source: str) -> tuple[str, ...]:
         raise UsageError(f"{source} is not a text file", hint="one repository a line; # begins a comment") from None
     lines = [_COMMENT.sub("", line).strip() for line in text.splitlines()]
     return tuple(line for line in lines if line)
+
+
+def _decoded(content: bytes) -> str:
+    # The `>` of Windows' own PowerShell writes UTF-16.
+    return content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
 
 
 def _show(output: Output, references: Sequence[Reference], after: Sequence[Aftermath]) -> None:

@@ -110,6 +110,16 @@ def test_a_list_of_names_that_cannot_be_read_is_told_with_the_document(scaffold:
     assert answer.err.startswith("error: . cannot be read: ")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_is_read_as_notepad_and_powershell_write_it(
+    server: GitServer, scaffold: Call, in_tmp: Path, encoding: str
+) -> None:
+    server.add("a/one")
+    (in_tmp / "list.txt").write_text("# 읽을 것\r\na/one\r\n", encoding, newline="")
+    answer = scaffold("clone", "--from", "list.txt", "--json")
+    assert [item["repo"] for item in answer.json["references"]] == ["a/one"]
+
+
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(
     ("fault", "code", "words"),
