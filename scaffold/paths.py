@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -43,3 +43,12 @@ def index_path() -> Path:
 def lists_path() -> Path:
     """The file with the texts and entries of the lists that were synced."""
     return cache_dir() / "lists.sqlite3"
+
+
+def read_only(path: PurePath) -> str:
+    """How SQLite is told to open a file without changing it. It knows no servers: `//server` is a folder to it."""
+    from urllib.parse import quote
+
+    place = path.as_posix()
+    start = "" if place.startswith("/") else "/"
+    return f"file://{start}{quote(os.fsencode(place), safe='/:')}?mode=ro"

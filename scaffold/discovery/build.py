@@ -17,6 +17,7 @@ from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
+from scaffold import paths
 from scaffold.discovery.catalog import Catalog, CatalogEntry, load_catalog
 from scaffold.discovery.concepts import Concept, all_concepts, by_name, longest_runs
 from scaffold.discovery.documents import Document, ListInfo, Mention, gather
@@ -77,7 +78,7 @@ def fill(connection: sqlite3.Connection, catalog_path: Path, store_path: Path | 
 def _open_store(path: Path | None) -> sqlite3.Connection | None:
     if path is None or not path.is_file():
         return None
-    store = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    store = sqlite3.connect(paths.read_only(path.absolute()), uri=True)
     try:
         store.execute("SELECT count(*) FROM lists").fetchone()
     except sqlite3.DatabaseError:

@@ -92,7 +92,7 @@ def _generation(store: Path | None) -> str:
     if store is None or not store.is_file():
         return "-"
     try:
-        with contextlib.closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(paths.read_only(store.absolute()), uri=True)) as connection:
             return str(connection.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()[0])
     except (sqlite3.DatabaseError, TypeError):
         return "-"
@@ -101,7 +101,7 @@ def _generation(store: Path | None) -> str:
 def _open_present(path: Path, stamp: str) -> sqlite3.Connection | None:
     if not path.is_file():
         return None
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    connection = sqlite3.connect(paths.read_only(path.absolute()), uri=True)
     try:
         row = connection.execute("SELECT value FROM meta WHERE key = 'stamp'").fetchone()
         # Touches the full-text table, so that damage there shows now and not in the middle of a search.

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from scaffold import paths
 from scaffold.errors import ScaffoldError
 from scaffold.staging import held
 
@@ -72,7 +73,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         return None
     connection = None
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_PATIENCE)
+        connection = sqlite3.connect(paths.read_only(path.absolute()), uri=True, timeout=_PATIENCE)
         connection.execute("SELECT (SELECT count(*) FROM lists), (SELECT value FROM meta LIMIT 1)").fetchone()
     except sqlite3.Error:
         if connection is not None:

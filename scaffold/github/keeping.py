@@ -36,7 +36,7 @@ def read(path: Path, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, 
     try:
         if not path.is_file():
             return []
-        uri = f"{path.absolute().as_uri()}?mode=ro"
+        uri = paths.read_only(path.absolute())
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_READ_SECONDS)) as connection:
             return connection.execute(query, values).fetchall()
     except (sqlite3.Error, OSError, ValueError):
