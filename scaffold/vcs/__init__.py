@@ -91,6 +91,7 @@ class Repositories(LocalRepositories):
             self.command(options, [url, str(into.absolute())], what=url, seconds=seconds, on_progress=on_progress)
         commit = self.head_commit(into)
         if commit is None:
+            self.command(["rev-parse", "--git-dir"], folder=into, what=url)  # git may not want to look into it
             raise ScaffoldError(f"{url} has no commits", hint="there is nothing to bring yet")
         if history == "commits":
             self.deepen(url, into, history, on_progress)

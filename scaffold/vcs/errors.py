@@ -59,6 +59,12 @@ _PATTERNS: tuple[tuple[str, type[ScaffoldError], str, str], ...] = (
         _DISK_HINT,
     ),
     (
+        r"dubious ownership",
+        ScaffoldError,
+        "{what}: git mistrusts the folder: it is another user's, or on a drive that knows no owners (exFAT)",
+        'choose another folder with --dir, or have git trust all of them: git config --global --add safe.directory "*"',
+    ),
+    (
         r"error: invalid path|Filename too long",
         ScaffoldError,
         "{what} holds a file whose name this system cannot have ({said})",

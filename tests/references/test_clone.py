@@ -110,6 +110,17 @@ def test_a_list_of_names_that_cannot_be_read_is_told_with_the_document(scaffold:
     assert answer.err.startswith("error: . cannot be read: ")
 
 
+def test_a_drive_without_owners_is_told(
+    server: GitServer, scaffold: Call, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add("a/one")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    answer = scaffold("clone", "a/one")
+    assert answer.code == 1
+    assert "git mistrusts the folder" in answer.err
+    assert list(in_tmp.glob("references/*")) == []
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_list_is_read_as_notepad_and_powershell_write_it(
     server: GitServer, scaffold: Call, in_tmp: Path, encoding: str
