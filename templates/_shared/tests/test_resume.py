@@ -89,3 +89,14 @@ def test_killed_while_it_writes_it_does_all_of_it_again(writes: int) -> None:
     assert saved(whole.folder) == saved(resumed.folder)
     texts = [run.metrics.path.read_bytes() for run in (whole, resumed)]
     assert texts[0] == texts[1]
+
+
+def test_a_run_that_has_ended_learns_no_more() -> None:
+    plan = {"steps": 8, "every": 4}
+    run = small_run("run", **plan)
+    run.train(never)
+    ended = saved(run.folder)
+    resumed = small_run("run", **plan, resume=True)
+    resumed.train(never)
+    assert resumed.step == 8
+    assert saved(resumed.folder) == ended

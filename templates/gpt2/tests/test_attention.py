@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from attention import BLOCK, attend, quicken
+from attention import BLOCK, NAME, attend, quicken
 from runtime.core import choose_device
 
 CAUSAL = SimpleNamespace(is_causal=True, training=True)
@@ -77,6 +77,7 @@ def test_a_quick_model_reads_and_writes_as_before(model: Any, tokenizer: Any) ->
     batch = tokenizer(["once upon a time there", "once"], padding=True, return_tensors="pt")
     before = model(**batch).logits
     quicken(model, choose_device("cpu", "fp32"))
+    assert model.config._attn_implementation == NAME
     torch.testing.assert_close(model(**batch).logits, before)
     model.train()
     torch.manual_seed(1)
