@@ -30,7 +30,7 @@ else:
     from transformers import GPT2Config, GPT2LMHeadModel
     from trainer import language_loss, set_dropout
     model = GPT2LMHeadModel(GPT2Config(vocab_size=100, n_positions=48, n_embd=64, n_layer=4, n_head=4, bos_token_id=0,
-        eos_token_id=0, activation_function="gelu_pytorch_tanh")).train()
+        eos_token_id=0, activation_function="gelu")).train()
     set_dropout(model, dropout)
     blocks = torch.randint(0, 100, (8, 48))
     loss = lambda: language_loss(model, blocks)

@@ -43,7 +43,7 @@ TEXT = "\n\n".join(
     for place in ("river", "market")
 )
 SHAPE = ScratchConfig(n_layer=2, n_head=2, n_embd=32, vocab_size=320, steps=60, learning_rate=0.01)
-SIZE = Shape(SHAPE.n_layer, SHAPE.n_head, SHAPE.n_embd, 64, 1e-5, "gelu_pytorch_tanh")
+SIZE = Shape(SHAPE.n_layer, SHAPE.n_head, SHAPE.n_embd, 64, 1e-5, "gelu")
 
 
 @pytest.fixture(autouse=True)
