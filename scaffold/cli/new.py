@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from scaffold.projects.template import Template
 
 
+def language_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--lang`, which `new` and `start` share."""
+    text = "Language of the README and of the comments in config.toml."
+    return click.option("--lang", "language", type=click.Choice(["en", "ko"]), default="en", help=text)(command)
+
+
 @click.command(epilog="Example:  scaffold new transformer my-translator")
 @click.argument("template")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
@@ -23,13 +30,7 @@ if TYPE_CHECKING:
 @nodes_option
 @set_option
 @click.option("--references", type=click.IntRange(0, 50), default=5, show_default=True, help="Named in the README.")
-@click.option(
-    "--lang",
-    "language",
-    type=click.Choice(["en", "ko"]),
-    default="en",
-    help="Language of the README and of the comments in config.toml.",
-)
+@language_option
 @click.option("--dry-run", is_flag=True, help="Show what would be generated, write nothing.")
 @click.option("--force", is_flag=True, help="Add to a folder that is not empty; nothing of yours is deleted.")
 @click.option("--no-git", is_flag=True, help="Make no git repository.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaffold.cli.machine import machine_for, nodes_option, target_options
-from scaffold.cli.new import references_of, show_created
+from scaffold.cli.new import language_option, references_of, show_created
 from scaffold.cli.output import Output, output_options
 from scaffold.cli.plan import set_option, settings_from
 from scaffold.cli.search import next_commands, show_result
@@ -43,13 +43,7 @@ class _Way:
 @target_options
 @nodes_option
 @set_option
-@click.option(
-    "--lang",
-    "language",
-    type=click.Choice(["en", "ko"]),
-    default="en",
-    help="Language of the README and of the comments in config.toml.",
-)
+@language_option
 @click.option("--yes", is_flag=True, help="Ask nothing: take the best of everything.")
 @click.option("--offline", is_flag=True, help="Ask no server and clone nothing.")
 @click.option("--no-git", is_flag=True, help="Make no git repository.")
